@@ -1,0 +1,1 @@
+//! Byzantine replicas: honest replicas whose actions pass through an adversary.

@@ -1,0 +1,1 @@
+//! The replica's and the client's protocol machines: pure, deterministic, without I/O.

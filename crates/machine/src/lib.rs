@@ -1,0 +1,1 @@
+//! The state machine that a user replicates, and its erased form.

@@ -1,0 +1,1 @@
+//! Drives replicas and clients for real: clock, store, transport, verifier pool, executor.

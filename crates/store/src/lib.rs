@@ -1,0 +1,1 @@
+//! The replica's log: records, framing and recovery above an engine.

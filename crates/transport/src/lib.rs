@@ -1,0 +1,1 @@
+//! Authenticated, bounded channels over QUIC.
