@@ -32,7 +32,10 @@ pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-pub(crate) fn serialize<S: serde::Serializer, const N: usize>(bytes: &[u8; N], serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: serde::Serializer, const N: usize>(
+    bytes: &[u8; N],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     if serializer.is_human_readable() {
         return serializer.serialize_str(&encode(bytes));
     }
@@ -43,10 +46,13 @@ pub(crate) fn serialize<S: serde::Serializer, const N: usize>(bytes: &[u8; N], s
     tuple.end()
 }
 
-pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
+pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>, const N: usize>(
+    deserializer: D,
+) -> Result<[u8; N], D::Error> {
     if deserializer.is_human_readable() {
         let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
-        return decode(&text).ok_or_else(|| D::Error::custom(format!("expected {} hexadecimal digits", N * 2)));
+        return decode(&text)
+            .ok_or_else(|| D::Error::custom(format!("expected {} hexadecimal digits", N * 2)));
     }
     deserializer.deserialize_tuple(N, Bytes::<N>)
 }

@@ -156,7 +156,8 @@ mod simulated {
         for chunk in key.0.chunks(8).chain(bytes.chunks(8)) {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            state = (state ^ u64::from_le_bytes(word) ^ chunk.len() as u64).wrapping_mul(0xff51_afd7_ed55_8ccd);
+            state =
+                (state ^ u64::from_le_bytes(word) ^ chunk.len() as u64).wrapping_mul(0xff51_afd7_ed55_8ccd);
             state ^= state >> 32;
         }
         let mut signature = [0; 64];
