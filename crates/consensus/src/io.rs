@@ -1,0 +1,216 @@
+//! The whole boundary of the replica's machine: what goes in and what comes out.
+
+use bytes::Bytes;
+use quorate_types::message::{Message, ReplicaMessage};
+use quorate_types::{
+    Authenticated, Checked, Digest, Evidence, Height, PublicKey, Rejection, ReplicaId, RequestNumber,
+    SessionId, Time, Unverified, Verified, View,
+};
+use std::sync::Arc;
+
+use crate::record::Record;
+
+/// Whose doing something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    /// Another replica, or this one for its own work.
+    Replica(ReplicaId),
+    /// A client.
+    Client(PublicKey),
+}
+
+/// What happens to a replica.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A replica's message arrived.
+    Message(Authenticated<Message>),
+    /// A client's bundle arrived over a connection that authenticated the client's key.
+    Request(PublicKey, Bytes),
+    /// A connection with this peer stands.
+    Connected(Peer),
+    /// The connection with this peer ended.
+    Disconnected(Peer),
+    /// Everything up to this sequence number of [`Action::Persist`] is durable.
+    Persisted(u64),
+    /// A verification ended.
+    Verified(Peer, Result<Checked, Rejection>),
+    /// The state machine executed a block; one outcome for each command, in order.
+    Executed(Height, Vec<quorate_types::message::Outcome>),
+    /// The application's root after the block at this height, asked for by
+    /// [`Action::TakeSnapshot`].
+    Snapshot(Height, Digest),
+    /// The time that [`crate::Replica::poll_timeout`] named has come.
+    Timeout,
+}
+
+/// What a replica wants done. The driver performs actions in the order in which they come;
+/// what must wait for a [`Action::Persist`] comes only after its [`Input::Persisted`].
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Append the record to the log, sync, then give [`Input::Persisted`] with this number. One
+    /// sync may cover any number of records.
+    Persist(u64, Record),
+    /// Send the message.
+    Send(Recipients, Message),
+    /// Check signatures, on any thread, then give [`Input::Verified`] with the same peer.
+    Verify(Peer, Unverified),
+    /// Execute the commands in order, then give [`Input::Executed`]. Executions may queue.
+    Execute(Execution),
+    /// Compute the root of the application's state after the block of this height, which is the
+    /// last one handed out by [`Action::Execute`], then give [`Input::Snapshot`].
+    TakeSnapshot(Height),
+    /// Tell a client, if it is connected.
+    Reply(PublicKey, ReplicaMessage),
+    /// Proof that a replica misbehaved: store it and show it.
+    Report(Verified<Arc<Evidence>>),
+    /// A peer's message was refused: count it.
+    Reject(Peer, Rejection),
+    /// Something worth counting or logging happened.
+    Event(Event),
+    /// Stop serving: continuing would do harm.
+    Halt(Halt),
+}
+
+/// To whom a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// Every other replica.
+    All,
+    /// One replica.
+    One(ReplicaId),
+}
+
+/// The commands of one block that the session table lets run.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// The height of the block.
+    pub height: Height,
+    /// The block.
+    pub block: Digest,
+    /// The agreed time of the block.
+    pub time: Time,
+    /// The commands in their order.
+    pub commands: Vec<Command>,
+}
+
+/// One command with its issuer.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The session that issued it.
+    pub session: SessionId,
+    /// Its number in the session.
+    pub number: RequestNumber,
+    /// The command.
+    pub command: Bytes,
+}
+
+/// By which rule a block was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CommitRule {
+    /// A fast quorum of votes (C1).
+    Fast,
+    /// A quorum of commit votes (C3).
+    Slow,
+    /// A weak quorum says that it committed it (C5).
+    Proof,
+    /// The replica's own log, on restart.
+    Log,
+}
+
+/// Why a replica asked for a view change (X1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The view timer ran out.
+    Timer,
+    /// The primary signed two blocks for one height.
+    Equivocation,
+    /// A known request stayed unproposed, or the agreed time lags.
+    Fairness,
+    /// W replicas asked for higher views.
+    Others,
+    /// A replica that lost its disk wished for it.
+    Wish,
+}
+
+/// Something worth counting or logging.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// This block and all its ancestors are committed.
+    Committed {
+        /// Its height.
+        height: Height,
+        /// The block.
+        digest: Digest,
+        /// The view in which it was proposed.
+        view: View,
+        /// By which rule.
+        rule: CommitRule,
+    },
+    /// A view change was asked for.
+    ViewChange {
+        /// The view asked for.
+        view: View,
+        /// Why.
+        cause: Cause,
+    },
+    /// A view was entered.
+    Entered(View),
+    /// The checkpoint at this height is stable; its root.
+    Stable(Height, Digest),
+    /// A verified quorum certificate became known.
+    Certified {
+        /// Its view.
+        view: View,
+        /// The height of its block.
+        height: Height,
+        /// Its block.
+        digest: Digest,
+    },
+    /// The replica knows that it lost its disk and waits (rule D3).
+    Recovering,
+    /// The replica takes part again after D3.
+    Recovered(View),
+}
+
+/// Why a replica stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// The certified state root differs from the own one: this replica's state is wrong (K2).
+    Diverged {
+        /// The height of the checkpoint or block.
+        height: Height,
+        /// The own root.
+        own: Digest,
+        /// The root that the others have.
+        others: Digest,
+    },
+    /// No root can reach a quorum: the application is not deterministic (K2).
+    NotDeterministic {
+        /// The height of the checkpoint.
+        height: Height,
+        /// The own root.
+        own: Digest,
+    },
+    /// The log contradicts itself; nothing is guessed (D4).
+    BadLog(&'static str),
+}
+
+impl std::fmt::Display for Halt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Diverged { height, own, others } => write!(
+                f,
+                "the state after height {height} has root {own} here and {others} at the other replicas; \
+                 compare the machines, then start this replica from an empty directory"
+            ),
+            Self::NotDeterministic { height, own } => write!(
+                f,
+                "no quorum agrees on the state after height {height} (here {own}): the state machine is not \
+                 deterministic; run `quorate::testkit::check_determinism` on it"
+            ),
+            Self::BadLog(what) => {
+                write!(f, "the log contradicts itself: {what}; restore this replica's directory")
+            }
+        }
+    }
+}
