@@ -7,7 +7,7 @@ use quorate_machine::{
 };
 use quorate_types::{Digest, Height, PublicKey, Rejection, RequestNumber, Time};
 use serde::{Deserialize, Serialize};
-use std::io::{self, Read as _};
+use std::io;
 
 #[derive(Default, Clone, Serialize, Deserialize)]
 struct Counter {
