@@ -1,12 +1,7 @@
 //! How do commands, replies, queries and answers become bytes? One value, one encoding.
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-/// Most bytes of an encoded reply or answer. A command whose reply is larger was executed, and its
-/// outcome is [`Rejected::ReplyTooLarge`](crate::Rejected::ReplyTooLarge).
-pub const REPLY_BYTES_MAX: usize = 1 << 20;
 
 /// Why a value has no bytes, or bytes no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,10 +24,10 @@ pub enum CodecError {
 ///
 /// # Errors
 /// [`CodecError::TooLarge`] or [`CodecError::NotEncodable`].
-pub fn encode<T: Serialize>(value: &T, bytes_max: usize) -> Result<Bytes, CodecError> {
+pub fn encode<T: Serialize>(value: &T, bytes_max: usize) -> Result<Vec<u8>, CodecError> {
     let sink = Bounded { bytes: Vec::with_capacity(64.min(bytes_max)), bytes_max };
     match postcard::serialize_with_flavor(value, sink) {
-        Ok(bytes) => Ok(bytes.into()),
+        Ok(bytes) => Ok(bytes),
         Err(postcard::Error::SerializeBufferFull) => Err(CodecError::TooLarge { limit: bytes_max }),
         Err(error) => Err(CodecError::NotEncodable(error.to_string())),
     }

@@ -1,6 +1,5 @@
 //! Would two replicas that run this machine agree? Runs it twice and compares.
 
-use bytes::Bytes;
 use quorate_types::{Digest, Height, PublicKey, RequestNumber, Time};
 use std::io;
 use std::time::Duration;
@@ -27,7 +26,7 @@ pub fn check_determinism<S: StateMachine>(
     let commands = commands.into_iter().enumerate().map(|(index, command)| {
         encode(&command, usize::MAX).map_err(|source| Divergence::NotEncodable { index, source })
     });
-    let commands: Vec<Bytes> = commands.collect::<Result<_, _>>()?;
+    let commands: Vec<Vec<u8>> = commands.collect::<Result<_, _>>()?;
     let (mut first, mut second) = (Typed(make()), Typed(make()));
     compare_roots(Moment::Start, &mut first, &mut second)?;
     for (index, command) in commands.iter().enumerate() {
@@ -40,8 +39,8 @@ pub fn check_determinism<S: StateMachine>(
         if one != other {
             return Err(Divergence::Reply { index, first: one, second: other });
         }
-        if let Outcome::Rejected(rejected) = one {
-            return Err(Divergence::Rejected { index, rejected });
+        if !matches!(one, Outcome::Executed(_)) {
+            return Err(Divergence::Rejected { index, outcome: one });
         }
         compare_roots(Moment::Applied { index }, &mut first, &mut second)?;
     }
@@ -71,13 +70,14 @@ pub enum Divergence {
         /// In the run that was restored half-way.
         second: Digest,
     },
-    /// Both runs reject a command of the machine's own type: its encoding is not canonical, or the reply has none.
-    #[error("command {index} is rejected: {rejected}")]
+    /// Both runs reject a command of the machine's own type: its encoding is not canonical, or its
+    /// reply is too large.
+    #[error("command {index} is rejected: {outcome:?}")]
     Rejected {
         /// The command.
         index: usize,
         /// Why.
-        rejected: crate::Rejected,
+        outcome: Outcome,
     },
     /// A command cannot be encoded.
     #[error("command {index}: {source}")]

@@ -43,9 +43,10 @@ mod snapshot;
 
 pub mod determinism;
 
-pub use application::{Application, ApplicationFactory, Outcome, Rejected, Typed};
-pub use codec::{CodecError, REPLY_BYTES_MAX, decode, encode};
+pub use application::{Application, ApplicationFactory, Typed};
+pub use codec::{CodecError, decode, encode};
 pub use context::{BlockContext, Context, Randomness};
 pub use panicked::{Panicked, catch};
+pub use quorate_types::message::{Outcome, REPLY_BYTES_MAX};
 pub use snapshot::{Frozen, RestoreError, Snapshot, root_of};
 pub use state_machine::StateMachine;
