@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quorate_types::certificate::{CheckpointCertificate, QuorumCertificate, SignedHeader, ViewChange};
-use quorate_types::message::{Commit, Justify, Vote};
+use quorate_types::message::{Justify, Vote};
 use quorate_types::wire::{canonical, from_canonical};
 use quorate_types::{Digest, Evidence, Frame, Height, Rejection, View};
 use serde::{Deserialize, Serialize};
@@ -29,8 +29,6 @@ pub enum Record {
     HighQc(Arc<QuorumCertificate>),
     /// A vote.
     Vote(Vote),
-    /// A commit vote.
-    Commit(Commit),
     /// A view change.
     ViewChange(Arc<ViewChange>),
     /// Everything up to this block is committed.

@@ -114,10 +114,10 @@ pub struct Wish {
 /// A replica asks another for something that it lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fetch {
-    /// The header with this digest.
-    Header(Digest),
-    /// The blocks with these digests, each in a message of its own.
-    Blocks(Limited<Digest, FETCH_BLOCKS_MAX>),
+    /// The header of the block at this height with this digest.
+    Header(Height, Digest),
+    /// The blocks at these heights with these digests, each in a message of its own.
+    Blocks(Limited<(Height, Digest), FETCH_BLOCKS_MAX>),
     /// The headers of committed blocks directly above this height (rule C5).
     Chain(Height),
     /// A proof that a view above this one was entered.
