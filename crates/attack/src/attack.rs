@@ -1,0 +1,121 @@
+//! Which attacks are there? Their names, which are a contract, and what each does in a sentence.
+
+use std::fmt;
+
+use crate::adversary::Adversary;
+use crate::attacks as a;
+
+macro_rules! attacks {
+    ($($variant:ident = $name:literal, $build:expr, $describe:literal;)+) => {
+        /// An attack by name, with its default parameters.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Attack { $(#[doc = $describe] $variant),+ }
+
+        impl Attack {
+            /// Every attack.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name in code: a verb phrase in snake case.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+            /// What it does, in one sentence.
+            #[must_use]
+            pub const fn describe(self) -> &'static str {
+                match self { $(Self::$variant => $describe),+ }
+            }
+            /// The adversary with its default parameters.
+            #[must_use]
+            pub fn build(self) -> Box<dyn Adversary> {
+                match self { $(Self::$variant => Box::new($build)),+ }
+            }
+        }
+    };
+}
+
+attacks! {
+    Silent = "silent", a::silent(),
+        "Takes part in nothing: every message and reply is withheld.";
+    EquivocateProposals = "equivocate_proposals", a::equivocate_proposals(),
+        "As primary signs two blocks for one height and shows each to a part of the replicas.";
+    EquivocateDeep = "equivocate_deep", a::equivocate_deep(),
+        "As primary proposes honestly for some blocks and then starts a second chain in mid pipeline.";
+    EquivocateVotes = "equivocate_votes", a::equivocate_votes(),
+        "Votes for two blocks of one height.";
+    SelectiveSend = "selective_send", a::selective_send(),
+        "Talks to just enough replicas for a quorum, to f of them, or to one.";
+    Delay = "delay", a::delay(),
+        "Sends every message just before the others lose patience.";
+    ForgeViewChange = "forge_view_change", a::forge_view_change(),
+        "Asks for views with invented, shortened or foreign certificates and claims.";
+    HideViewChange = "hide_view_change", a::hide_view_change(),
+        "Keeps the certificate and the votes that it has out of its view changes.";
+    WithholdCertificates = "withhold_certificates", a::withhold_certificates(),
+        "Shows certificates to one replica only, answers no fetch and sends no commit votes.";
+    StaleViews = "stale_views", a::stale_views(),
+        "Sends its messages of views that are over again, and signs new votes for them.";
+    FutureViews = "future_views", a::future_views(),
+        "Signs view changes, votes and proposals for views up to a million ahead.";
+    Replay = "replay", a::replay(),
+        "Sends recorded messages, its own and others', again, later and to others.";
+    LieToClients = "lie_to_clients", a::lie_to_clients(),
+        "Tells clients wrong outcomes, heights, clocks and views.";
+    CorruptCheckpoints = "corrupt_checkpoints", a::corrupt_checkpoints(),
+        "Vouches for states and results that nobody has.";
+}
+
+impl Attack {
+    /// The attack with this name, with underscores or dashes.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let name = name.replace('-', "_");
+        Self::ALL.iter().copied().find(|attack| attack.name() == name)
+    }
+
+    /// Whether it needs to be primary to deviate at all.
+    #[must_use]
+    pub const fn is_primary_attack(self) -> bool {
+        matches!(self, Self::EquivocateProposals | Self::EquivocateDeep)
+    }
+}
+
+impl fmt::Display for Attack {
+    /// The form of the command line, with dashes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name().replace('_', "-"))
+    }
+}
+
+impl std::str::FromStr for Attack {
+    type Err = UnknownAttack;
+
+    fn from_str(name: &str) -> Result<Self, UnknownAttack> {
+        Self::from_name(name).ok_or_else(|| UnknownAttack(name.to_owned()))
+    }
+}
+
+/// No attack has this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownAttack(String);
+
+impl fmt::Display for UnknownAttack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = Attack::ALL.iter().map(Attack::to_string).collect();
+        write!(f, "there is no attack `{}`; choose one of {}", self.0, names.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownAttack {}
+
+impl From<Attack> for Box<dyn Adversary> {
+    fn from(attack: Attack) -> Self {
+        attack.build()
+    }
+}
+
+impl<A: Adversary + 'static> From<A> for Box<dyn Adversary> {
+    fn from(adversary: A) -> Self {
+        Box::new(adversary)
+    }
+}

@@ -1,0 +1,240 @@
+//! `equivocate_proposals`, `equivocate_deep`: a primary that builds two chains at once.
+//!
+//! From some block on every proposal has a twin of the same height. A part of the replicas,
+//! drawn anew in each view, sees the second chain only: proposals, votes, commit votes, statuses
+//! and answers to fetches all fit together. Its view changes claim either chain.
+//!
+//! Must hold: one of the chains commits at most, the primary is replaced, and there is evidence
+//! as soon as an honest replica of one side hears one of the other.
+
+use quorate_types::certificate::ViewChange;
+use quorate_types::limited::Limited;
+use quorate_types::message::{Commit, Data, Fetch, Justify, Message, Propose, Status};
+use quorate_types::{Digest, Height, ReplicaId, View, VoteStatement};
+use std::sync::Arc;
+
+use super::fork::Fork;
+use crate::adversary::{Adversary, Cx, Verdict};
+use crate::forge;
+
+/// Proposes two blocks for one height.
+#[derive(Debug, Default)]
+pub struct EquivocateProposals {
+    depth: Depth,
+    fork: Fork,
+    /// The view that the traitor leads, and who sees the second chain in it.
+    view: Option<View>,
+    deceived: Vec<ReplicaId>,
+    /// The last block for which it was decided whether it gets a twin.
+    decided: Height,
+    /// Blocks that stay honest in this view.
+    honest_left: u64,
+    /// Whether the view change for this view claims the second chain towards everybody.
+    claim: Option<(View, bool)>,
+}
+
+/// What a deceived replica hears.
+#[allow(clippy::large_enum_variant)]
+enum Lie {
+    Truth,
+    Other(Message),
+    Silence,
+}
+
+impl Lie {
+    fn or_truth(lie: Option<Message>) -> Self {
+        lie.map_or(Self::Truth, Self::Other)
+    }
+}
+
+/// How many blocks of a view stay honest.
+#[derive(Clone, Copy, Debug)]
+enum Depth {
+    Fixed(u64),
+    UpTo(u64),
+}
+
+impl Default for Depth {
+    fn default() -> Self {
+        Self::Fixed(0)
+    }
+}
+
+/// Equivocates from the first block on that it proposes in a view.
+#[must_use]
+pub fn equivocate_proposals() -> EquivocateProposals {
+    EquivocateProposals::default()
+}
+
+/// Equivocates deep in the pipeline: after 1 to 12 blocks of a view, drawn anew in each.
+#[must_use]
+pub fn equivocate_deep() -> EquivocateProposals {
+    EquivocateProposals { depth: Depth::UpTo(12), ..EquivocateProposals::default() }
+}
+
+impl EquivocateProposals {
+    /// Equivocates after this many honest blocks in each view.
+    #[must_use]
+    pub fn depth(self, blocks: u64) -> Self {
+        Self { depth: Depth::Fixed(blocks), ..self }
+    }
+
+    fn is_deceived(&self, view: View, to: ReplicaId) -> bool {
+        self.view == Some(view) && self.deceived.contains(&to)
+    }
+
+    /// Decides on a new block of the own view, once.
+    fn decide(&mut self, cx: &mut Cx<'_>, propose: &Propose) {
+        let header = &propose.header.header;
+        if self.view.is_none_or(|view| view < header.view) {
+            self.view = Some(header.view);
+            self.decided = Height(0);
+            let count = 1 + cx.draw(cx.quorums().n() as u64 - 2);
+            self.deceived = cx.draw_others(count as usize);
+            self.honest_left = match self.depth {
+                Depth::Fixed(blocks) => blocks,
+                Depth::UpTo(most) => 1 + cx.draw(most),
+            };
+        }
+        if self.view != Some(header.view) || header.height <= self.decided {
+            return;
+        }
+        self.decided = header.height;
+        if self.honest_left > 0 {
+            self.honest_left -= 1;
+        } else {
+            self.fork.add(cx, propose);
+        }
+    }
+
+    /// The proposal as the deceived replicas see it.
+    fn twin_proposal(&self, propose: &Propose) -> Option<Propose> {
+        let twin = self.fork.twin_of(&propose.header.header.digest())?;
+        let justify = match &propose.justify {
+            // The second chain has no certificate for a block of the first.
+            Justify::Quorum(certificate) if self.fork.twin_of(&certificate.vote.digest).is_some() => {
+                Justify::None
+            }
+            other => other.clone(),
+        };
+        Some(Propose { header: twin.header, justify, batch: twin.batch.clone() })
+    }
+
+    fn twin_vote(&self, vote: VoteStatement) -> Option<VoteStatement> {
+        self.fork.twin_of(&vote.digest).map(|twin| VoteStatement { digest: twin.digest, ..vote })
+    }
+
+    /// What the deceived replicas hear in place of a message.
+    fn lie(&self, cx: &Cx<'_>, message: &Message) -> Lie {
+        let is_twinned = |digest: &Digest| self.fork.twin_of(digest).is_some();
+        match message {
+            Message::Propose(propose) => Lie::or_truth(self.twin_proposal(propose).map(Message::Propose)),
+            Message::Vote(vote) => {
+                Lie::or_truth(self.twin_vote(vote.vote).map(|twin| forge::vote(cx, twin, vote)))
+            }
+            Message::Commit(commit) => {
+                Lie::or_truth(self.twin_vote(commit.vote).map(|vote| Message::Commit(Commit { vote })))
+            }
+            Message::Status(status) => Lie::or_truth(self.fork.twin_of(&status.committed.1).map(|twin| {
+                Message::Status(Status { committed: (status.committed.0, twin.digest), ..*status })
+            })),
+            // Who asks for a block of the first chain would hear of the equivocation here.
+            Message::Data(Data::Header(header) | Data::Block { header, .. })
+                if is_twinned(&header.header.digest()) =>
+            {
+                Lie::Silence
+            }
+            Message::Data(Data::Chain(headers))
+                if headers.iter().any(|header| is_twinned(&header.header.digest())) =>
+            {
+                let twins = headers.iter().map(|header| {
+                    self.fork.twin_of(&header.header.digest()).map_or(*header, |twin| twin.header)
+                });
+                Lie::Other(Message::Data(Data::Chain(Limited::take(twins))))
+            }
+            _ => Lie::Truth,
+        }
+    }
+
+    /// The view change that claims the second chain; none if it would claim nothing else.
+    fn twin_view_change(&self, cx: &Cx<'_>, truth: &ViewChange) -> Option<ViewChange> {
+        if self.fork.twin_of(&truth.high_qc.vote.digest).is_some() {
+            return None;
+        }
+        let twin = |header: &_| self.fork.twin_of(header).map(|twin| twin.header);
+        let is_forked = truth.claim.iter().any(|header| twin(&header.header.digest()).is_some());
+        let claim =
+            truth.claim.iter().map(|header| twin(&header.header.digest()).unwrap_or(*header)).collect();
+        is_forked.then(|| forge::view_change(cx, truth.new_view, truth.high_qc.clone(), claim))
+    }
+
+    fn send_view_change(&mut self, cx: &mut Cx<'_>, to: ReplicaId, truth: &Arc<ViewChange>) {
+        if self.claim.is_none_or(|(view, _)| view != truth.new_view) {
+            self.claim = Some((truth.new_view, cx.chance(50)));
+        }
+        let is_to_all = self.claim.is_some_and(|(_, is_to_all)| is_to_all);
+        let lie =
+            if is_to_all || self.deceived.contains(&to) { self.twin_view_change(cx, truth) } else { None };
+        match lie {
+            Some(lie) => {
+                cx.send(to, Message::ViewChange(Arc::new(lie)));
+                cx.fired();
+            }
+            None => cx.send(to, Message::ViewChange(Arc::clone(truth))),
+        }
+    }
+}
+
+impl Adversary for EquivocateProposals {
+    fn name(&self) -> &'static str {
+        match self.depth {
+            Depth::Fixed(_) => "equivocate_proposals",
+            Depth::UpTo(_) => "equivocate_deep",
+        }
+    }
+
+    fn on_send(&mut self, cx: &mut Cx<'_>, to: ReplicaId, message: Message) {
+        match &message {
+            Message::Propose(propose) => self.decide(cx, propose),
+            Message::ViewChange(truth) => return self.send_view_change(cx, to, truth),
+            _ => {}
+        }
+        if !self.is_deceived(cx.status().view, to) {
+            return cx.send(to, message);
+        }
+        match self.lie(cx, &message) {
+            Lie::Truth => cx.send(to, message),
+            Lie::Other(lie) => {
+                cx.send(to, lie);
+                cx.fired();
+            }
+            Lie::Silence => cx.fired(),
+        }
+    }
+
+    fn on_receive(&mut self, cx: &mut Cx<'_>, from: ReplicaId, message: &Message) -> Verdict {
+        match message {
+            // The honest machine would wonder about a chain that it does not know.
+            Message::Vote(vote) if self.fork.twin(&vote.vote.digest).is_some() => Verdict::Drop,
+            Message::Commit(commit) if self.fork.twin(&commit.vote.digest).is_some() => {
+                cx.send(from, Message::Commit(*commit));
+                Verdict::Drop
+            }
+            Message::Evidence(evidence) if evidence.replica == cx.id() => Verdict::Drop,
+            Message::Fetch(Fetch::Header(_, digest)) => {
+                if let Some(twin) = self.fork.twin(digest) {
+                    cx.send(from, Message::Data(Data::Header(twin.header)));
+                }
+                Verdict::Deliver
+            }
+            Message::Fetch(Fetch::Blocks(digests)) => {
+                for twin in digests.iter().filter_map(|(_, digest)| self.fork.twin(digest)) {
+                    let (header, batch) = (twin.header, twin.batch.clone());
+                    cx.send(from, Message::Data(Data::Block { header, batch }));
+                }
+                Verdict::Deliver
+            }
+            _ => Verdict::Deliver,
+        }
+    }
+}
