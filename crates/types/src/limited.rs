@@ -6,6 +6,17 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// A list of at most `MAX` elements.
+///
+/// Elements must cost bytes, since otherwise a few bytes could announce any number of them. A list
+/// of elements without size does not compile:
+/// ```compile_fail,E0080
+/// use quorate_types::{limited::Limited, wire::from_canonical};
+/// let _ = from_canonical::<Limited<(), 4>>(&[4]);
+/// ```
+/// ```
+/// use quorate_types::{limited::Limited, wire::from_canonical};
+/// assert!(from_canonical::<Limited<u8, 4>>(&[1, 7]).is_ok());
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Limited<T, const MAX: usize>(Vec<T>);
 
@@ -81,5 +92,49 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for LimitedVisitor
             items.push(item);
         }
         Ok(items)
+    }
+}
+
+/// Bytes of at most [`crate::message::REPLY_BYTES_MAX`], for `#[serde(with)]`.
+pub(crate) mod reply_bytes {
+    use super::{Deserializer, SeqAccess, Serializer, Visitor, fmt};
+    use crate::message::REPLY_BYTES_MAX;
+    use serde::de::Error;
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        deserializer.deserialize_bytes(BytesVisitor)
+    }
+
+    struct BytesVisitor;
+
+    impl<'de> Visitor<'de> for BytesVisitor {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {REPLY_BYTES_MAX} bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+            if bytes.len() > REPLY_BYTES_MAX {
+                return Err(E::invalid_length(bytes.len(), &self));
+            }
+            Ok(bytes.to_vec())
+        }
+
+        /// Readable formats write bytes as a list of numbers.
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<u8>, A::Error> {
+            let mut bytes = Vec::new();
+            while let Some(byte) = seq.next_element()? {
+                if bytes.len() == REPLY_BYTES_MAX {
+                    return Err(A::Error::invalid_length(REPLY_BYTES_MAX + 1, &self));
+                }
+                bytes.push(byte);
+            }
+            Ok(bytes)
+        }
     }
 }

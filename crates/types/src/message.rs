@@ -301,11 +301,11 @@ impl ClientMessage {
 /// What became of one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// It was executed; the state machine's reply.
-    Executed(Vec<u8>),
+    /// It was executed; the state machine's reply, at most [`REPLY_BYTES_MAX`] long.
+    Executed(#[serde(with = "crate::limited::reply_bytes")] Vec<u8>),
     /// It was ordered and had no effect: the command has no meaning to the state machine.
     Malformed,
-    /// It was ordered and had no effect: the reply would be larger than [`REPLY_BYTES_MAX`].
+    /// It was executed, but the reply is larger than [`REPLY_BYTES_MAX`] and is withheld.
     ReplyTooLarge,
     /// It was ordered and had no effect: its session is unknown and may not be opened any more.
     SessionExpired,
