@@ -8,6 +8,7 @@ mod config;
 mod io;
 mod record;
 mod replica;
+pub mod session;
 
 pub use config::{Config, Limits, Timing};
 pub use io::{Action, Cause, Command, CommitRule, Event, Execution, Halt, Input, Peer, Recipients};
