@@ -18,3 +18,6 @@ pub use adversary::{Adversary, Cx, Verdict};
 pub use attack::Attack;
 pub use attacks::*;
 pub use participant::{DELAYED_MAX, Participant};
+
+#[cfg(test)]
+mod tests;

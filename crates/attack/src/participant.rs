@@ -25,13 +25,13 @@ pub struct Participant {
 
 /// What stands between a traitor's honest machine and the world.
 #[derive(Debug)]
-struct Byzantine {
+pub(crate) struct Byzantine {
     adversary: Box<dyn Adversary>,
     config: Config,
     colluders: Vec<(ReplicaId, SecretKey)>,
     random: ChaCha8Rng,
     delayed: Delayed,
-    fired: u64,
+    pub(crate) fired: u64,
 }
 
 impl Participant {
@@ -65,13 +65,7 @@ impl Participant {
         colluders: Vec<(ReplicaId, SecretKey)>,
         seed: u64,
     ) {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        // Traitors of one seed still draw different numbers.
-        random.set_stream(u64::from(config.id.0));
-        let config = config.clone();
-        let (adversary, delayed) = (adversary.into(), Delayed::default());
-        let byzantine = Byzantine { adversary, config, colluders, random, delayed, fired: 0 };
-        self.byzantine = Some(Box::new(byzantine));
+        self.byzantine = Some(Box::new(Byzantine::new(adversary.into(), config, colluders, seed)));
     }
 
     /// Makes the replica honest again. What the adversary held back is lost.
@@ -85,7 +79,8 @@ impl Participant {
         let Some(byzantine) = &mut self.byzantine else {
             return self.replica.handle(now, input);
         };
-        if byzantine.is_for_replica(now, &self.replica, &mut self.out, &input) {
+        let machine = (self.replica.status(), self.replica.poll_timeout());
+        if byzantine.take(now, machine, &mut self.out, &input) {
             self.replica.handle(now, input);
         }
     }
@@ -132,11 +127,25 @@ impl Participant {
 }
 
 impl Byzantine {
-    /// Lets the adversary act on an input; says whether the machine gets it.
-    fn is_for_replica(
+    pub(crate) fn new(
+        adversary: Box<dyn Adversary>,
+        config: &Config,
+        colluders: Vec<(ReplicaId, SecretKey)>,
+        seed: u64,
+    ) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        // Traitors of one seed still draw different numbers.
+        random.set_stream(u64::from(config.id.0));
+        let (config, delayed) = (config.clone(), Delayed::default());
+        Self { adversary, config, colluders, random, delayed, fired: 0 }
+    }
+
+    /// Lets the adversary act on an input; says whether the machine gets it. `due` is when the
+    /// machine's own time comes.
+    pub(crate) fn take(
         &mut self,
         now: Time,
-        replica: &Replica,
+        (status, due): (ReplicaStatus, Option<Time>),
         out: &mut VecDeque<Action>,
         input: &Input,
     ) -> bool {
@@ -145,24 +154,30 @@ impl Byzantine {
             out.push_back(Action::Send(Recipients::One(to), message));
         }
         if self.adversary.poll_timeout().is_some_and(|due| due <= now) {
-            self.act(now, replica.status(), out, |adversary, cx| adversary.on_timeout(cx));
+            self.act(now, status, out, |adversary, cx| adversary.on_timeout(cx));
         }
         match input {
             // The driver cannot know whose time has come.
-            Input::Timeout => !is_due || replica.poll_timeout().is_some_and(|due| due <= now),
+            Input::Timeout => !is_due || due.is_some_and(|due| due <= now),
             Input::Message(message) => {
                 let (from, message) = (message.sender(), message.value());
                 let receive = |adversary: &mut dyn Adversary, cx: &mut Cx<'_>| {
                     adversary.on_receive(cx, from, message) == Verdict::Deliver
                 };
-                self.act(now, replica.status(), out, receive)
+                self.act(now, status, out, receive)
             }
             _ => true,
         }
     }
 
     /// Lets the adversary act on an action of the machine.
-    fn pass(&mut self, now: Time, status: ReplicaStatus, out: &mut VecDeque<Action>, action: Action) {
+    pub(crate) fn pass(
+        &mut self,
+        now: Time,
+        status: ReplicaStatus,
+        out: &mut VecDeque<Action>,
+        action: Action,
+    ) {
         match action {
             Action::Send(Recipients::One(to), message) => {
                 self.act(now, status, out, |adversary, cx| adversary.on_send(cx, to, message));

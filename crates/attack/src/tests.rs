@@ -1,0 +1,8 @@
+//! Do the attacks do what they say, with valid signatures of their own and nobody else's?
+
+mod contract;
+mod equivocation;
+mod messages;
+mod seam;
+mod stage;
+mod view_changes;
