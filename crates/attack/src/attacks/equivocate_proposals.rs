@@ -96,7 +96,9 @@ impl EquivocateProposals {
                 Depth::UpTo(most) => 1 + cx.draw(most),
             };
         }
-        if self.view != Some(header.view) || header.height <= self.decided {
+        // A replica that turned in mid view sends blocks again that are long decided.
+        let is_old = header.height <= self.decided.max(cx.status().committed);
+        if self.view != Some(header.view) || is_old {
             return;
         }
         self.decided = header.height;
