@@ -191,6 +191,13 @@ pub enum Halt {
         /// The own root.
         own: Digest,
     },
+    /// Two committed blocks of one height were proven: more than f replicas are faulty.
+    Forked {
+        /// The height up to which this replica committed.
+        height: Height,
+        /// Its block there.
+        own: Digest,
+    },
     /// The log contradicts itself; nothing is guessed (D4).
     BadLog(&'static str),
 }
@@ -207,6 +214,11 @@ impl std::fmt::Display for Halt {
                 f,
                 "no quorum agrees on the state after height {height} (here {own}): the state machine is not \
                  deterministic; run `quorate::testkit::check_determinism` on it"
+            ),
+            Self::Forked { height, own } => write!(
+                f,
+                "other replicas committed a chain that does not contain block {own} of height {height}: more than \
+                 f replicas are faulty; compare the evidence of all replicas before starting any of them again"
             ),
             Self::BadLog(what) => {
                 write!(f, "the log contradicts itself: {what}; restore this replica's directory")

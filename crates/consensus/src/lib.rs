@@ -3,14 +3,41 @@
 //!
 //! `PROTOCOL.md` beside this crate has the numbered rules; the code cites them as `[V3]`.
 
-pub mod client;
 mod config;
 mod io;
 mod record;
+
 mod replica;
+
+mod normal;
+mod voting;
+mod commit;
+mod view_change;
+mod select;
+mod safety;
+mod checkpoint;
+mod execution;
 pub mod session;
+mod status;
+mod fetch;
+mod catch_up;
+mod evidence;
+mod recovering;
+mod recovery;
+
+mod blocks;
+mod chain;
+mod outbox;
+mod peers;
+mod pool;
+mod timer;
+mod votes;
+
+pub mod client;
+pub mod mutation;
 
 pub use config::{Config, Limits, Timing};
 pub use io::{Action, Cause, Command, CommitRule, Event, Execution, Halt, Input, Peer, Recipients};
 pub use record::{Record, Recovered};
 pub use replica::{Replica, ReplicaStatus};
+pub use select::{BlockId, PrimaryEquivocated, select};

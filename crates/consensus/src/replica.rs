@@ -1,17 +1,62 @@
-//! The replica's machine: its state and its four methods.
+//! The replica's machine: its state, its four methods, and the fixed point after each input.
+//!
+//! Handlers check, record and return; [`Replica::advance`] then runs one function per protocol
+//! rule until nothing changes. So the order of messages does not matter, and every way of
+//! learning something re-evaluates every rule.
 
-use quorate_types::{Height, ReplicaId, Time, View};
-use std::collections::VecDeque;
+use quorate_types::message::{Message, ReplicaMessage, Vote};
+use quorate_types::{
+    Checked, Evidence, Height, Rejection, ReplicaId, Time, Unverified, Verified, Verifier, View,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::blocks::Blocks;
+use crate::catch_up::CatchUp;
+use crate::chain::Chain;
+use crate::checkpoint::Checkpoints;
 use crate::config::Config;
-use crate::io::{Action, Input};
+use crate::execution::Executor;
+use crate::fetch::Fetches;
+use crate::io::{Action, Event, Halt, Input, Peer, Recipients};
+use crate::normal::Proposer;
+use crate::outbox::Outbox;
+use crate::peers::Peers;
+use crate::pool::Pool;
 use crate::record::Recovered;
+use crate::recovering::Recovering;
+use crate::safety::Safety;
+use crate::timer::{Timer, Timers};
+use crate::view_change::ViewState;
+use crate::votes::Tally;
 
-/// One replica's protocol machine.
+/// One replica's protocol machine. Pure: it owns no clock, socket, disk, thread or randomness.
+///
+/// Give it inputs with [`Replica::handle`], then call [`Replica::poll_action`] until it gives
+/// `None` and perform the actions in order; when the time of [`Replica::poll_timeout`] comes, give
+/// [`Input::Timeout`].
 #[derive(Debug)]
 pub struct Replica {
-    config: Config,
-    actions: VecDeque<Action>,
+    pub(crate) config: Config,
+    pub(crate) now: Time,
+    pub(crate) outbox: Outbox,
+    pub(crate) timers: Timers,
+    pub(crate) view: ViewState,
+    pub(crate) safety: Safety,
+    pub(crate) blocks: Blocks,
+    pub(crate) chain: Chain,
+    pub(crate) tally: Tally,
+    pub(crate) proposer: Option<Proposer>,
+    pub(crate) pool: Pool,
+    pub(crate) executor: Executor,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) peers: Peers,
+    pub(crate) fetches: Fetches,
+    pub(crate) catch_up: CatchUp,
+    pub(crate) recovering: Option<Recovering>,
+    pub(crate) halted: Option<Halt>,
+    /// The evidence that was found or received, by replica.
+    pub(crate) evidence: BTreeMap<ReplicaId, Vec<Arc<Evidence>>>,
 }
 
 /// What a replica says of itself to its operator.
@@ -39,25 +84,283 @@ impl Replica {
     /// A machine that goes on from what its log holds.
     #[must_use]
     pub fn new(now: Time, config: Config, recovered: Recovered) -> Self {
-        let _ = (now, recovered);
-        Self { config, actions: VecDeque::new() }
+        let quorums = config.membership.quorums();
+        let genesis = config.membership.genesis_block();
+        let mut replica = Self {
+            now,
+            outbox: Outbox::default(),
+            timers: Timers::default(),
+            view: ViewState::new(quorums),
+            safety: Safety::new(Verified::genesis(&config.membership)),
+            blocks: Blocks::new(genesis),
+            chain: Chain::at_genesis(genesis),
+            tally: Tally::new(quorums, View(0)),
+            proposer: None,
+            pool: Pool::new(config.limits.clone()),
+            executor: Executor::new(&config.parameters),
+            checkpoints: Checkpoints::new(quorums),
+            peers: Peers::new(quorums, config.limits.verifications_per_peer_max),
+            fetches: Fetches::default(),
+            catch_up: CatchUp::new(quorums),
+            recovering: None,
+            halted: None,
+            evidence: BTreeMap::new(),
+            config,
+        };
+        replica.recover(recovered);
+        replica.timers.set(Timer::Status, now);
+        replica.advance();
+        replica
     }
+
     /// Takes one input. Infallible: a peer cannot make it fail.
     pub fn handle(&mut self, now: Time, input: Input) {
-        let _ = (now, input, &self.config);
+        self.now = self.now.max(now);
+        if self.halted.is_some() {
+            return;
+        }
+        match input {
+            Input::Message(message) => {
+                let (from, message) = message.into_parts();
+                self.on_message(from, message);
+            }
+            Input::Request(client, bundle) => self.verify(Peer::Client(client), Unverified::Bundle(bundle)),
+            Input::Connected(peer) => self.on_connected(peer),
+            Input::Disconnected(_) => {}
+            Input::Persisted(sequence) => self.outbox.persisted(sequence),
+            Input::Verified(peer, result) => self.on_verified(peer, result),
+            Input::Executed(height, outcomes) => self.on_executed(height, outcomes),
+            Input::Snapshot(height, root) => self.on_snapshot(height, root),
+            Input::Timeout => self.on_timeout(),
+        }
+        self.advance();
     }
+
     /// The next thing to do; call until it gives `None` after every input.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        self.outbox.pop()
     }
+
     /// When to give [`Input::Timeout`], if nothing else happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        None
+        if self.halted.is_some() { None } else { self.timers.next() }
     }
+
     /// Where it stands.
     #[must_use]
     pub fn status(&self) -> ReplicaStatus {
-        ReplicaStatus::default()
+        ReplicaStatus {
+            view: self.view.entered,
+            primary: self.primary(),
+            asked: self.view.asked,
+            committed: self.blocks.tip().0,
+            executed: self.executor.executed(),
+            stable: self.checkpoints.stable_height(),
+            is_recovering: self.recovering.is_some(),
+            is_halted: self.halted.is_some(),
+        }
+    }
+
+    /// A verifier for this replica's cluster, for its driver.
+    #[must_use]
+    pub fn verifier(&self) -> Verifier {
+        Verifier::new(Arc::clone(&self.config.membership), self.config.parameters.clone())
+    }
+
+    /// How much this replica holds for others, for bounds on memory: pending blocks.
+    #[must_use]
+    pub fn pending_blocks(&self) -> usize {
+        self.blocks.pending_count()
+    }
+
+    /// Runs every rule until nothing changes.
+    pub(crate) fn advance(&mut self) {
+        while self.halted.is_none() {
+            let progress = self.try_release()
+                | self.try_join_view()
+                | self.try_enter_view()
+                | self.try_new_view()
+                | self.try_link()
+                | self.try_vote()
+                | self.try_certify()
+                | self.try_commit()
+                | self.try_execute()
+                | self.try_propose();
+            if !progress {
+                break;
+            }
+        }
+        if self.halted.is_none() {
+            self.update_view_timer();
+        }
+    }
+
+    /// Lets messages leave that have become durable. What a replica sends to all counts for
+    /// itself from this moment on.
+    fn try_release(&mut self) -> bool {
+        let mut progress = false;
+        while let Some((to, message)) = self.outbox.release() {
+            progress = true;
+            if to != Recipients::All {
+                continue;
+            }
+            match message {
+                Message::Vote(vote) => self.count_vote(self.config.id, vote),
+                Message::Commit(commit) => drop(self.tally.on_commit(self.config.id, commit.vote)),
+                Message::ViewChange(change) => self.on_own_view_change(change),
+                _ => {}
+            }
+        }
+        progress
+    }
+
+    fn on_connected(&mut self, peer: Peer) {
+        match peer {
+            Peer::Client(client) => {
+                let epoch = self.config.membership.epoch();
+                let welcome = ReplicaMessage::Welcome { epoch, clock: self.now, view: self.view.entered };
+                self.outbox.push(Action::Reply(client, welcome));
+            }
+            Peer::Replica(replica) => self.send_status(replica),
+        }
+    }
+
+    fn on_message(&mut self, from: ReplicaId, message: Message) {
+        if from == self.config.id || self.config.membership.public_key(from).is_none() {
+            return self.reject(Peer::Replica(from), Rejection::UnknownSigner);
+        }
+        let result = match message {
+            Message::Propose(propose) => self.on_propose(from, propose),
+            Message::Vote(vote) => self.on_vote(from, vote),
+            Message::Commit(commit) => self.on_commit(from, commit),
+            Message::ViewChange(change) => self.on_view_change(from, change),
+            Message::CheckpointVote(vote) => self.on_checkpoint_vote(from, vote),
+            Message::Status(status) => self.on_status(from, status),
+            Message::Wish(wish) => self.on_wish(from, wish),
+            Message::Evidence(evidence) => self.on_evidence(from, evidence),
+            Message::Fetch(fetch) => self.on_fetch(from, fetch),
+            Message::Data(data) => self.on_data(from, data),
+            Message::Request(bundle) => {
+                self.verify(Peer::Replica(from), Unverified::Bundle(bundle));
+                Ok(())
+            }
+        };
+        if let Err(reason) = result {
+            self.reject(Peer::Replica(from), reason);
+        }
+    }
+
+    /// Hands something to the verifier, unless the peer has too much there already.
+    pub(crate) fn verify(&mut self, peer: Peer, work: Unverified) {
+        match self.peers.begin_verification(peer) {
+            Ok(()) => self.outbox.push(Action::Verify(peer, work)),
+            Err(reason) => self.reject(peer, reason),
+        }
+    }
+
+    /// Hands something to the verifier that this replica put together itself.
+    pub(crate) fn verify_own(&mut self, work: Unverified) {
+        self.outbox.push(Action::Verify(Peer::Replica(self.config.id), work));
+    }
+
+    fn on_verified(&mut self, peer: Peer, result: Result<Checked, Rejection>) {
+        self.peers.end_verification(peer);
+        let checked = match result {
+            Ok(checked) => checked,
+            Err(reason) => {
+                return self.reject(peer, reason);
+            }
+        };
+        let result = match checked {
+            Checked::Proposal(header, justification, batch) => self.on_proposal(header, justification, batch),
+            Checked::Block(header, batch) => self.on_block(header, batch),
+            Checked::Headers(headers) => self.on_headers(peer, headers),
+            Checked::Votes(vote, certificate, bad) => self.on_certified(vote, certificate, bad),
+            Checked::ViewChange(change) => self.on_verified_view_change(change),
+            Checked::View(proof) => self.on_view_proof(proof),
+            Checked::CheckpointVote(vote) => self.on_verified_checkpoint_vote(vote),
+            Checked::Checkpoint(certificate) => self.on_stable(certificate),
+            Checked::Evidence(evidence) => self.on_verified_evidence(evidence),
+            Checked::Wish(wish) => self.on_verified_wish(wish),
+            Checked::Bundle(bundle) => self.on_bundle(peer, bundle),
+        };
+        if let Err(reason) = result {
+            self.reject(peer, reason);
+        }
+    }
+
+    fn on_timeout(&mut self) {
+        for timer in Timer::ALL {
+            if !self.timers.take_due(timer, self.now) {
+                continue;
+            }
+            match timer {
+                Timer::View => self.on_view_timeout(),
+                Timer::Batch => self.on_batch_timeout(),
+                Timer::Grace => self.chain.is_grace_over = true,
+                Timer::Status => self.on_status_timeout(),
+                Timer::Fetch => self.on_fetch_timeout(),
+                Timer::Fairness => self.on_fairness_timeout(),
+                // The block whose time was too far ahead is looked at again by `try_vote`.
+                Timer::Clock => {}
+            }
+        }
+    }
+
+    /// The primary of the view that was entered.
+    pub(crate) fn primary(&self) -> ReplicaId {
+        self.config.membership.primary(self.view.entered)
+    }
+
+    pub(crate) fn is_primary(&self) -> bool {
+        self.primary() == self.config.id
+    }
+
+    /// [V1] [D3] Whether it may propose and vote in the view that it entered.
+    pub(crate) fn is_active(&self) -> bool {
+        let is_recovering =
+            self.recovering.is_some() && !crate::mutation::is(crate::mutation::Mutation::RecoveringVotes);
+        self.halted.is_none() && !is_recovering && self.view.asked == self.view.entered
+    }
+
+    pub(crate) fn reject(&mut self, peer: Peer, reason: Rejection) {
+        self.outbox.push(Action::Reject(peer, reason));
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.outbox.push(Action::Event(event));
+    }
+
+    pub(crate) fn halt(&mut self, why: Halt) {
+        if self.halted.is_none() {
+            self.halted = Some(why);
+            self.outbox.clear();
+            self.outbox.push(Action::Halt(why));
+        }
+    }
+
+    pub(crate) fn send_to(&mut self, to: ReplicaId, message: Message) {
+        self.outbox.send(Recipients::One(to), message);
+    }
+
+    pub(crate) fn send_to_all(&mut self, message: Message) {
+        self.outbox.send(Recipients::All, message);
+    }
+
+    /// Counts a vote whose sender the channel, or this replica itself, vouches for.
+    pub(crate) fn count_vote(&mut self, voter: ReplicaId, vote: Vote) {
+        use crate::votes::Taken;
+        match self.tally.on_vote(voter, vote) {
+            Taken::New => {
+                if self.chain.contains(vote.vote.height, &vote.vote.digest) {
+                    self.tally.acknowledge(voter, vote.vote.height);
+                } else if vote.vote.view == self.view.entered && voter != self.config.id {
+                    self.note_unknown_vote(voter, vote);
+                }
+            }
+            Taken::Conflict(earlier) => self.on_conflicting_votes(voter, earlier, vote),
+            Taken::Known => {}
+        }
     }
 }

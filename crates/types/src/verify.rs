@@ -76,16 +76,57 @@ impl Verified<SignedHeader> {
     }
 }
 
-impl Verified<QuorumCertificate> {
+impl Verified<Arc<QuorumCertificate>> {
     /// The certificate of the genesis block, which every replica knows.
     #[must_use]
     pub fn genesis(membership: &Membership) -> Self {
-        Self(QuorumCertificate::genesis(membership.epoch(), membership.genesis_block()))
+        Self(Arc::new(QuorumCertificate::genesis(membership.epoch(), membership.genesis_block())))
     }
 }
 
-/// A verified bundle as the core keeps it.
-pub type VerifiedBundle = Verified<Bundle>;
+impl<T> Verified<T> {
+    /// A value from the replica's own log, into which it came only after it was verified.
+    #[must_use]
+    pub const fn from_own_log(value: T) -> Self {
+        Self(value)
+    }
+}
+
+impl Verified<ViewChange> {
+    /// The claimed headers, which were verified with the view change.
+    pub fn claimed(&self) -> impl Iterator<Item = Verified<SignedHeader>> + '_ {
+        self.0.claim.iter().copied().map(Verified)
+    }
+}
+
+impl Verified<Arc<ViewChangeCertificate>> {
+    /// All claimed headers, which were verified with the certificate.
+    pub fn claimed(&self) -> impl Iterator<Item = Verified<SignedHeader>> + '_ {
+        self.0.view_changes.iter().flat_map(|vc| vc.claim.iter()).copied().map(Verified)
+    }
+
+    /// A certificate of exactly Q verified view changes for one view.
+    #[must_use]
+    pub fn of_view_changes(mut view_changes: Vec<Arc<Verified<ViewChange>>>) -> Self {
+        view_changes.sort_unstable_by_key(|view_change| view_change.replica);
+        let view_changes = view_changes.iter().map(|view_change| view_change.0.clone());
+        Self(Arc::new(ViewChangeCertificate { view_changes: crate::limited::Limited::take(view_changes) }))
+    }
+}
+
+impl Verified<CheckpointCertificate> {
+    /// A certificate of exactly Q verified votes of distinct replicas on one checkpoint.
+    #[must_use]
+    pub fn of_votes(votes: &[Verified<CheckpointVote>]) -> Option<Verified<Arc<CheckpointCertificate>>> {
+        let checkpoint = votes.first()?.checkpoint;
+        let mut signatures: Vec<_> = votes.iter().map(|vote| (vote.replica, vote.signature)).collect();
+        signatures.sort_unstable_by_key(|(replica, _)| *replica);
+        let is_one = votes.iter().all(|vote| vote.checkpoint == checkpoint);
+        is_one.then(|| {
+            Verified(Arc::new(CheckpointCertificate { checkpoint, signatures: Signatures::take(signatures) }))
+        })
+    }
+}
 
 impl Verified<Batch> {
     /// A batch of bundles each of which was verified.
@@ -133,7 +174,7 @@ pub enum Checked {
     /// Headers, in the order in which they came.
     Headers(Vec<Verified<SignedHeader>>),
     /// A certificate if Q of the votes were good, the good votes, and whose were bad.
-    Votes(VoteStatement, Option<Verified<QuorumCertificate>>, Vec<ReplicaId>),
+    Votes(VoteStatement, Option<Verified<Arc<QuorumCertificate>>>, Vec<ReplicaId>),
     /// A view change.
     ViewChange(Arc<Verified<ViewChange>>),
     /// A proof of a view.
@@ -285,7 +326,7 @@ impl Verifier {
         let quorum = self.membership.quorums().quorum();
         let certificate = (good.len() >= quorum).then(|| {
             let signatures = Signatures::take(good.into_iter().take(quorum));
-            Verified(QuorumCertificate { vote, signatures })
+            Verified(Arc::new(QuorumCertificate { vote, signatures }))
         });
         Checked::Votes(vote, certificate, bad)
     }
@@ -337,8 +378,8 @@ impl Verifier {
         let primary = self.membership.primary(certified.view);
         for signed in view_change.claim.iter() {
             let header = &signed.header;
-            if header.view != certified.view || header.height != parent.0.next() || header.parent != parent.1
-            {
+            let is_next = header.height > parent.0 && header.height == parent.0.next();
+            if header.view != certified.view || !is_next || header.parent != parent.1 {
                 return Err(Rejection::BadClaim);
             }
             memo.check(&self.membership, primary, &Statement::Block(*header), &signed.signature)?;

@@ -1,0 +1,201 @@
+//! How a laggard learns what the others committed (rule C5).
+//!
+//! A peer's answer to [`Fetch::Chain`] states that it committed these headers. What the chains of
+//! W peers have in common is committed: one of them is honest. A peer that names a height that it
+//! does not have costs one question without an answer.
+
+use quorate_types::certificate::SignedHeader;
+use quorate_types::limited::Limited;
+use quorate_types::message::{CHAIN_MAX, Data, Fetch, Message};
+use quorate_types::{Digest, Height, Quorums, Rejection, ReplicaId, Unverified, Verified};
+use std::collections::BTreeMap;
+
+use crate::io::{CommitRule, Peer};
+use crate::mutation::{self, Mutation};
+use crate::replica::Replica;
+use crate::select::BlockId;
+
+/// Where a laggard stands.
+#[derive(Debug)]
+pub(crate) struct CatchUp {
+    /// The highest block that is proven to be committed.
+    target: Option<(BlockId, CommitRule)>,
+    /// Per peer the headers that it says it committed above the asked height.
+    chains: Vec<Vec<(Digest, Verified<SignedHeader>)>>,
+    /// The height above which chains were asked for, and from whom an answer is due.
+    asked: Option<Height>,
+    due: Vec<bool>,
+    /// The own height when others were first seen above it.
+    behind_at: Option<Height>,
+}
+
+impl CatchUp {
+    pub(crate) fn new(quorums: Quorums) -> Self {
+        Self {
+            target: None,
+            chains: vec![Vec::new(); quorums.n()],
+            asked: None,
+            due: vec![false; quorums.n()],
+            behind_at: None,
+        }
+    }
+
+    /// A block is proven to be committed.
+    pub(crate) fn aim(&mut self, id: BlockId, rule: CommitRule) {
+        if self.target.is_none_or(|(target, _)| target.0 < id.0) {
+            self.target = Some((id, rule));
+        }
+    }
+
+    pub(crate) const fn target(&self) -> Option<(BlockId, CommitRule)> {
+        self.target
+    }
+
+    pub(crate) fn reached(&mut self, tip: Height) {
+        self.target = self.target.filter(|(target, _)| target.0 > tip);
+    }
+
+    fn forget_chains(&mut self) {
+        self.chains.iter_mut().for_each(Vec::clear);
+        self.due.fill(false);
+        self.asked = None;
+    }
+}
+
+impl Replica {
+    /// Called with each status period: whoever is behind W others and did not move since the last
+    /// period asks for their chains.
+    pub(crate) fn check_behind(&mut self) {
+        let tip = self.blocks.tip().0;
+        let others = self.peers.committed_by_weak(self.quorums());
+        if others <= tip {
+            self.catch_up.behind_at = None;
+            return;
+        }
+        if self.catch_up.behind_at == Some(tip) {
+            self.ask_chains();
+        }
+        self.catch_up.behind_at = Some(tip);
+    }
+
+    fn ask_chains(&mut self) {
+        let tip = self.blocks.tip().0;
+        self.catch_up.forget_chains();
+        self.catch_up.asked = Some(tip);
+        let ahead: Vec<ReplicaId> = self
+            .peers
+            .iter()
+            .filter(|(_, known)| known.status.is_some_and(|(status, _)| status.committed.0 > tip))
+            .map(|(replica, _)| replica)
+            .collect();
+        for replica in ahead {
+            if let Some(due) = self.catch_up.due.get_mut(replica.index()) {
+                *due = true;
+            }
+            self.send_to(replica, Message::Fetch(Fetch::Chain(tip)));
+        }
+    }
+
+    /// Answers with the headers above a height that this replica committed.
+    pub(crate) fn serve_chain(&mut self, to: ReplicaId, above: Height) {
+        let mut headers = Vec::new();
+        let mut height = above.next();
+        while headers.len() < CHAIN_MAX
+            && let Some(block) = self.blocks.committed_at(height)
+        {
+            headers.push(*block.signed);
+            height = height.next();
+        }
+        if !headers.is_empty() {
+            self.send_to(to, Message::Data(Data::Chain(Limited::take(headers))));
+        }
+    }
+
+    /// A peer's chain: it must start directly above the asked height and have no gap.
+    pub(crate) fn on_chain(&mut self, from: ReplicaId, headers: Vec<SignedHeader>) -> Result<(), Rejection> {
+        let Some(asked) = self.catch_up.asked.filter(|_| self.catch_up.due[from.index()]) else {
+            return Err(Rejection::Unrequested);
+        };
+        self.catch_up.due[from.index()] = false;
+        let mut expected = asked.next();
+        for signed in &headers {
+            if signed.header.height != expected {
+                return Err(Rejection::BrokenChain);
+            }
+            expected = expected.next();
+        }
+        self.verify(Peer::Replica(from), Unverified::Headers(headers));
+        Ok(())
+    }
+
+    /// The headers of a peer's chain, or one fetched header, were verified.
+    pub(crate) fn on_headers(
+        &mut self,
+        peer: Peer,
+        headers: Vec<Verified<SignedHeader>>,
+    ) -> Result<(), Rejection> {
+        let Peer::Replica(from) = peer else { return Err(Rejection::Unrequested) };
+        if let [single] = headers.as_slice() {
+            let id = (single.header.height, single.header.digest());
+            if self.fetches.arrived(&id) {
+                return self.on_header(*single, id, false);
+            }
+        }
+        let Some(asked) = self.catch_up.asked else { return Ok(()) };
+        if headers.first().is_none_or(|first| first.header.height != asked.next()) {
+            return Ok(());
+        }
+        let mut parent = match asked {
+            Height(0) => self.config.membership.genesis_block(),
+            height => self.blocks.committed_at(height).map(|block| block.digest).unwrap_or_default(),
+        };
+        let mut chain = Vec::with_capacity(headers.len());
+        for signed in headers {
+            if signed.header.parent != parent {
+                return Err(Rejection::BrokenChain);
+            }
+            parent = signed.header.digest();
+            chain.push((parent, signed));
+        }
+        self.catch_up.chains[from.index()] = chain;
+        self.try_prove();
+        Ok(())
+    }
+
+    /// [C5] The longest chain that W peers state is committed.
+    fn try_prove(&mut self) {
+        let needed = if mutation::is(Mutation::ProofByOne) { 1 } else { self.quorums().weak() };
+        let chains = &self.catch_up.chains;
+        let longest = chains.iter().map(Vec::len).max().unwrap_or(0);
+        let proven = (0..longest).rev().find_map(|place| {
+            let mut votes: BTreeMap<Digest, (usize, usize)> = BTreeMap::new();
+            for (peer, chain) in chains.iter().enumerate() {
+                if let Some((digest, _)) = chain.get(place) {
+                    votes.entry(*digest).or_insert((0, peer)).0 += 1;
+                }
+            }
+            votes.values().find(|(count, _)| *count >= needed).map(|(_, peer)| (*peer, place))
+        });
+        let Some((peer, place)) = proven else { return };
+        let headers: Vec<_> = self.catch_up.chains[peer].iter().take(place + 1).copied().collect();
+        let Some((digest, last)) = headers.last() else { return };
+        let target = (last.header.height, *digest);
+        if target.0 <= self.blocks.tip().0 {
+            return;
+        }
+        for (digest, signed) in headers {
+            self.blocks.insert(signed, digest);
+        }
+        self.catch_up.aim(target, CommitRule::Proof);
+        self.want_missing();
+    }
+
+    /// After a stretch was committed by proof: asks for the next one at once if there is one.
+    pub(crate) fn continue_catch_up(&mut self) {
+        let tip = self.blocks.tip().0;
+        let is_stretch_done = self.catch_up.asked.is_some() && self.catch_up.target.is_none();
+        if is_stretch_done && self.peers.committed_by_weak(self.quorums()) > tip {
+            self.ask_chains();
+        }
+    }
+}

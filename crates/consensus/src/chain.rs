@@ -1,0 +1,171 @@
+//! The own chain of the present view: which of the primary's blocks link up, and from where.
+
+use quorate_types::{Digest, Height};
+use std::collections::BTreeMap;
+
+use crate::replica::Replica;
+use crate::select::BlockId;
+
+/// Most headers of one view that wait to be linked.
+const CANDIDATES_MAX: usize = 256;
+/// How many links below the tip are kept, so that certificates can still be built there.
+const LINKS_KEPT: u64 = 128;
+
+/// The blocks of the present view.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    /// The height of the view's first block R_v, once its certificate showed it. Genesis is R_0.
+    pub(crate) first: Option<Height>,
+    /// The block on which the lowest link stands.
+    anchor: BlockId,
+    /// The blocks above the anchor, without gaps.
+    links: BTreeMap<Height, Digest>,
+    /// The first header that came for each height.
+    candidates: BTreeMap<Height, Digest>,
+    /// The block that is being certified.
+    pub(crate) certifying: Option<BlockId>,
+    /// The prepared block for which the grace runs, and whether it is over (C2).
+    pub(crate) is_grace_over: bool,
+    /// The greatest commit vote that was sent.
+    pub(crate) commit_sent: Height,
+}
+
+impl Chain {
+    /// View 0, whose first block is genesis.
+    pub(crate) fn at_genesis(genesis: Digest) -> Self {
+        Self { first: Some(Height(0)), ..Self::on((Height(0), genesis)) }
+    }
+
+    /// A view of which nothing is known but a block below it.
+    pub(crate) const fn on(anchor: BlockId) -> Self {
+        Self {
+            first: None,
+            anchor,
+            links: BTreeMap::new(),
+            candidates: BTreeMap::new(),
+            certifying: None,
+            is_grace_over: false,
+            commit_sent: Height(0),
+        }
+    }
+
+    /// [V3] The first block of the view extends this one.
+    pub(crate) fn set_base(&mut self, base: BlockId) {
+        self.first = Some(base.0.next());
+        if self.links.is_empty() {
+            self.anchor = base;
+        }
+    }
+
+    /// Starts again from a block of the view.
+    fn restart_on(&mut self, anchor: BlockId) {
+        self.anchor = anchor;
+        self.links.clear();
+    }
+
+    pub(crate) fn top(&self) -> BlockId {
+        self.links.last_key_value().map_or(self.anchor, |(height, digest)| (*height, *digest))
+    }
+
+    /// Whether the block is linked, or is what the links stand on.
+    pub(crate) fn contains(&self, height: Height, digest: &Digest) -> bool {
+        self.links.get(&height).map_or(self.anchor == (height, *digest), |link| link == digest)
+    }
+
+    pub(crate) fn at(&self, height: Height) -> Option<BlockId> {
+        self.links.get(&height).map(|digest| (height, *digest))
+    }
+
+    pub(crate) fn candidate(&self, height: Height) -> Option<Digest> {
+        self.candidates.get(&height).copied()
+    }
+
+    /// Whether everything above this height stands above the view's first block (C1).
+    pub(crate) fn is_above_first(&self, height: Height) -> bool {
+        height > self.first.unwrap_or(self.anchor.0)
+    }
+
+    /// Takes the first header of its height; says whether there was room.
+    pub(crate) fn add_candidate(&mut self, id: BlockId) -> bool {
+        if self.candidates.len() >= CANDIDATES_MAX {
+            return false;
+        }
+        self.candidates.insert(id.0, id.1);
+        true
+    }
+
+    /// The lowest header that waits above the links.
+    pub(crate) fn lowest_unlinked(&self) -> Option<BlockId> {
+        let above = self.candidates.range(self.top().0.next()..).next()?;
+        Some((*above.0, *above.1))
+    }
+
+    fn prune(&mut self, tip: Height) {
+        let lowest = tip.minus(LINKS_KEPT);
+        while let Some(entry) = self.links.first_entry()
+            && *entry.key() < lowest
+        {
+            self.anchor = (*entry.key(), *entry.get());
+            entry.remove();
+        }
+        while let Some(entry) = self.candidates.first_entry()
+            && *entry.key() < lowest
+        {
+            entry.remove();
+        }
+    }
+}
+
+impl Replica {
+    /// Links the headers that came to the chain of the view.
+    pub(crate) fn try_link(&mut self) -> bool {
+        self.try_restart_chain();
+        let mut progress = false;
+        loop {
+            let top = self.chain.top();
+            let Some(digest) = self.chain.candidate(top.0.next()) else { break };
+            let id = (top.0.next(), digest);
+            let Some(block) = self.blocks.get(id) else { break };
+            if block.header().parent != top.1 {
+                break;
+            }
+            self.chain.links.insert(id.0, id.1);
+            self.tally.on_linked(id.0, id.1);
+            self.note_proposed(id);
+            progress = true;
+        }
+        if self.chain.lowest_unlinked().is_some() {
+            self.want_missing();
+        }
+        if progress {
+            self.chain.prune(self.blocks.tip().0);
+        }
+        progress
+    }
+
+    /// Skips what it does not need: a certificate of the view, or a committed block of the view,
+    /// above the links is a place to go on from, as long as its own last vote lies below it (V2).
+    fn try_restart_chain(&mut self) {
+        let top = self.chain.top();
+        let certified = &self.safety.high_qc().vote;
+        let has_voted = self.safety.last_vote().is_some_and(|vote| vote.view == self.view.entered);
+        if certified.view == self.view.entered && certified.height > top.0 && !has_voted {
+            let certified = (certified.height, certified.digest);
+            self.chain.restart_on(certified);
+        }
+        let tip = self.blocks.tip();
+        if tip.0 > self.chain.top().0 && self.is_past_last_vote() {
+            let is_of_view =
+                self.blocks.get(tip).is_some_and(|block| block.header().view == self.view.entered);
+            if is_of_view {
+                self.chain.restart_on(tip);
+            }
+        }
+    }
+
+    /// Whether the committed chain contains the last vote of this view, if there is one.
+    fn is_past_last_vote(&self) -> bool {
+        let last = self.safety.last_vote().filter(|vote| vote.view == self.view.entered);
+        last.is_none_or(|vote| self.blocks.committed_at(vote.height).is_some_and(|b| b.digest == vote.digest))
+    }
+}

@@ -1,0 +1,266 @@
+//! Checkpoints: agreement on the state, the moving window, and what happens to a replica whose
+//! state differs (rules K1, K2).
+
+use quorate_types::certificate::CheckpointCertificate;
+use quorate_types::message::{CheckpointVote, Data, Message};
+use quorate_types::{
+    CheckpointStatement, Digest, Height, Quorums, Rejection, ReplicaId, Statement, Unverified, Verified,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::io::{Action, Event, Halt, Peer, Recipients};
+use crate::mutation::{self, Mutation};
+use crate::record::Record;
+use crate::replica::Replica;
+
+/// Most checkpoint votes that are kept of each replica, the latest ones.
+const VOTES_KEPT: usize = 4;
+/// Most own roots that are kept to be compared.
+const OWN_KEPT: usize = 16;
+
+/// Checkpoint votes and the stable checkpoint.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    stable: Option<Verified<Arc<CheckpointCertificate>>>,
+    votes: Vec<VecDeque<Verified<CheckpointVote>>>,
+    /// The session table's root at the checkpoint whose application root is being computed.
+    pending: BTreeMap<Height, Digest>,
+    own: BTreeMap<Height, Digest>,
+    last_vote: Option<CheckpointVote>,
+    /// The own result roots of the latest blocks, and the others' latest.
+    own_results: VecDeque<(Height, Digest)>,
+    results: Vec<Option<(Height, Digest)>>,
+}
+
+impl Checkpoints {
+    pub(crate) fn new(quorums: Quorums) -> Self {
+        Self {
+            stable: None,
+            votes: vec![VecDeque::new(); quorums.n()],
+            pending: BTreeMap::new(),
+            own: BTreeMap::new(),
+            last_vote: None,
+            own_results: VecDeque::new(),
+            results: vec![None; quorums.n()],
+        }
+    }
+
+    pub(crate) fn stable_height(&self) -> Height {
+        self.stable.as_ref().map_or(Height(0), |stable| stable.checkpoint.height)
+    }
+
+    /// The votes for one height.
+    fn votes_at(&self, height: Height) -> Vec<Verified<CheckpointVote>> {
+        let all = self.votes.iter().flatten();
+        all.filter(|vote| vote.checkpoint.height == height).copied().collect()
+    }
+}
+
+impl Replica {
+    /// [K1] The block after which a checkpoint is due was executed. [K4] Execution goes on while
+    /// the application's root is computed.
+    pub(crate) fn begin_checkpoint(&mut self, height: Height) {
+        let session_root = self.executor.session_root();
+        self.checkpoints.pending.insert(height, session_root);
+        self.outbox.push(Action::TakeSnapshot(height));
+    }
+
+    /// The application's root is known: vote for the state.
+    pub(crate) fn on_snapshot(&mut self, height: Height, root: Digest) {
+        let Some(session_root) = self.checkpoints.pending.remove(&height) else { return };
+        let Some(block) = self.blocks.committed_at(height).map(|block| block.digest) else { return };
+        let configuration = self.config.membership.cluster();
+        let state_root = Digest::of_parts(
+            "quorate state",
+            &[&root.0, &session_root.0, &configuration.0, &height.0.to_le_bytes()],
+        );
+        self.checkpoints.own.insert(height, state_root);
+        if self.checkpoints.own.len() > OWN_KEPT {
+            self.checkpoints.own.pop_first();
+        }
+        self.compare_with_stable();
+        if self.halted.is_some() {
+            return;
+        }
+        let epoch = self.config.membership.epoch();
+        let checkpoint = CheckpointStatement { epoch, height, block, state_root };
+        let cluster = self.config.membership.cluster();
+        let signature = Statement::Checkpoint(checkpoint).sign(&self.config.key, &cluster);
+        let vote = CheckpointVote { checkpoint, replica: self.config.id, signature };
+        self.checkpoints.last_vote = Some(vote);
+        // [D3]
+        if self.recovering.is_none() && height > self.checkpoints.stable_height() {
+            self.outbox.send_durable(Recipients::All, Message::CheckpointVote(vote));
+        }
+        self.take_checkpoint_vote(Verified::from_own_log(vote));
+    }
+
+    pub(crate) fn on_checkpoint_vote(
+        &mut self,
+        from: ReplicaId,
+        vote: CheckpointVote,
+    ) -> Result<(), Rejection> {
+        if vote.replica != from {
+            return Err(Rejection::WrongSender);
+        }
+        let height = vote.checkpoint.height;
+        if height <= self.checkpoints.stable_height() {
+            return Ok(());
+        }
+        let known = self.checkpoints.votes[from.index()].iter().find(|kept| kept.checkpoint.height == height);
+        match known {
+            Some(known) if known.checkpoint == vote.checkpoint => {}
+            Some(known) => {
+                let statement =
+                    |vote: &CheckpointVote| (Statement::Checkpoint(vote.checkpoint), vote.signature);
+                let (first, second) = (statement(known), statement(&vote));
+                self.report(from, first, second);
+            }
+            None => self.verify(Peer::Replica(from), Unverified::CheckpointVote(vote)),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_verified_checkpoint_vote(
+        &mut self,
+        vote: Verified<CheckpointVote>,
+    ) -> Result<(), Rejection> {
+        self.take_checkpoint_vote(vote);
+        Ok(())
+    }
+
+    fn take_checkpoint_vote(&mut self, vote: Verified<CheckpointVote>) {
+        let height = vote.checkpoint.height;
+        if height <= self.checkpoints.stable_height() {
+            return;
+        }
+        let kept = &mut self.checkpoints.votes[vote.replica.index()];
+        if kept.iter().any(|kept| kept.checkpoint.height == height) {
+            return;
+        }
+        kept.push_back(vote);
+        if kept.len() > VOTES_KEPT {
+            kept.pop_front();
+        }
+        self.try_stabilise(height);
+    }
+
+    /// [K1] Q equal votes make a checkpoint stable. [K2] If no root can reach Q any more, the
+    /// application is not deterministic.
+    fn try_stabilise(&mut self, height: Height) {
+        let quorums = self.quorums();
+        let is_weak = mutation::is(Mutation::CheckpointOnWeakQuorum);
+        let needed = if is_weak { quorums.weak() } else { quorums.quorum() };
+        let votes = self.checkpoints.votes_at(height);
+        let mut largest = 0;
+        for vote in &votes {
+            let equal: Vec<_> =
+                votes.iter().filter(|other| other.checkpoint == vote.checkpoint).copied().collect();
+            largest = largest.max(equal.len());
+            if equal.len() >= needed {
+                let certificate = Verified::<CheckpointCertificate>::of_votes(&equal[..needed]);
+                if let Some(certificate) = certificate {
+                    self.become_stable(certificate);
+                }
+                return;
+            }
+        }
+        let unheard = quorums.n() - votes.len();
+        if largest + unheard < quorums.quorum()
+            && let Some(own) = self.checkpoints.own.get(&height).copied()
+        {
+            self.halt(Halt::NotDeterministic { height, own });
+        }
+    }
+
+    /// A verified certificate arrived.
+    pub(crate) fn on_stable(
+        &mut self,
+        certificate: Verified<Arc<CheckpointCertificate>>,
+    ) -> Result<(), Rejection> {
+        self.become_stable(certificate);
+        Ok(())
+    }
+
+    /// [K1] The window moves; votes below it are dropped.
+    pub(crate) fn become_stable(&mut self, certificate: Verified<Arc<CheckpointCertificate>>) {
+        let height = certificate.checkpoint.height;
+        if height <= self.checkpoints.stable_height() {
+            return;
+        }
+        self.event(Event::Stable(height, certificate.checkpoint.state_root));
+        self.outbox.persist(Record::Checkpoint(Arc::clone(&certificate)));
+        self.checkpoints.stable = Some(certificate);
+        for votes in &mut self.checkpoints.votes {
+            votes.retain(|vote| vote.checkpoint.height > height);
+        }
+        self.compare_with_stable();
+    }
+
+    /// The stable checkpoint that the log names.
+    pub(crate) fn become_stable_from_log(&mut self, certificate: Arc<CheckpointCertificate>) {
+        self.checkpoints.stable = Some(Verified::from_own_log(certificate));
+    }
+
+    /// [K2] A replica whose root is not the certified one stops.
+    fn compare_with_stable(&mut self) {
+        let Some(stable) = &self.checkpoints.stable else { return };
+        let (height, others) = (stable.checkpoint.height, stable.checkpoint.state_root);
+        if let Some(own) = self.checkpoints.own.get(&height).copied()
+            && own != others
+        {
+            self.halt(Halt::Diverged { height, own, others });
+        }
+    }
+
+    /// Sends a peer what it lacks: the certificate, or the own vote for a later checkpoint.
+    pub(crate) fn resend_checkpoint(&mut self, to: ReplicaId, its_stable: Height) {
+        if let Some(stable) = &self.checkpoints.stable
+            && stable.checkpoint.height > its_stable
+        {
+            let data = Data::Checkpoint(Arc::clone(stable));
+            self.send_to(to, Message::Data(data));
+        }
+        if let Some(vote) = self.checkpoints.last_vote
+            && vote.checkpoint.height > its_stable.max(self.checkpoints.stable_height())
+            && self.recovering.is_none()
+        {
+            self.send_to(to, Message::CheckpointVote(vote));
+        }
+    }
+
+    /// [K2] Remembers the own result root of a block and compares it with what others told.
+    pub(crate) fn note_own_result(&mut self, height: Height, root: Digest) {
+        self.checkpoints.own_results.push_back((height, root));
+        if self.checkpoints.own_results.len() > OWN_KEPT {
+            self.checkpoints.own_results.pop_front();
+        }
+        self.compare_results(height, root);
+    }
+
+    /// [K2] What a voter told of its execution.
+    pub(crate) fn note_result_root(&mut self, from: ReplicaId, height: Height, root: Digest) {
+        if height == Height(0) {
+            return;
+        }
+        self.checkpoints.results[from.index()] = Some((height, root));
+        let own = self.checkpoints.own_results.iter().find(|(own, _)| *own == height).copied();
+        if let Some((height, own)) = own.filter(|(_, own)| *own != root) {
+            self.compare_results(height, own);
+        }
+    }
+
+    /// [K2] W replicas that agree on another result of a block include an honest one: this
+    /// replica's state is wrong, and it stops at this block instead of at the next checkpoint.
+    fn compare_results(&mut self, height: Height, own: Digest) {
+        let others =
+            || self.checkpoints.results.iter().flatten().filter(|(at, root)| *at == height && *root != own);
+        let agreed = others()
+            .map(|(_, root)| root)
+            .find(|root| others().filter(|(_, other)| other == *root).count() >= self.quorums().weak());
+        if let Some(others) = agreed.copied() {
+            self.halt(Halt::Diverged { height, own, others });
+        }
+    }
+}

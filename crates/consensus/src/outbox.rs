@@ -1,0 +1,72 @@
+//! What may leave now and what waits for the disk (rule D1).
+
+use quorate_types::View;
+use quorate_types::message::Message;
+use std::collections::VecDeque;
+
+use crate::io::{Action, Recipients};
+use crate::mutation::{self, Mutation};
+use crate::record::Record;
+
+/// Actions on their way out.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    ready: VecDeque<Action>,
+    /// Messages with the sequence number that must be durable before they leave, in rising order.
+    waiting: VecDeque<(u64, Recipients, Message)>,
+    appended: u64,
+    persisted: u64,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, action: Action) {
+        self.ready.push_back(action);
+    }
+    pub(crate) fn pop(&mut self) -> Option<Action> {
+        self.ready.pop_front()
+    }
+    /// Sends without waiting: for messages that promise nothing.
+    pub(crate) fn send(&mut self, to: Recipients, message: Message) {
+        self.ready.push_back(Action::Send(to, message));
+    }
+    /// Appends to the log.
+    pub(crate) fn persist(&mut self, record: Record) {
+        self.appended += 1;
+        self.ready.push_back(Action::Persist(self.appended, record));
+    }
+    /// [D1] Sends once everything appended so far is durable.
+    pub(crate) fn send_durable(&mut self, to: Recipients, message: Message) {
+        self.waiting.push_back((self.appended, to, message));
+    }
+    pub(crate) fn persisted(&mut self, sequence: u64) {
+        self.persisted = self.persisted.max(sequence.min(self.appended));
+    }
+    /// The next message that has become durable. The caller hears of it, because an own vote
+    /// counts from this moment on.
+    pub(crate) fn release(&mut self) -> Option<(Recipients, Message)> {
+        let (needed, _, message) = self.waiting.front()?;
+        let may_leave_early = mutation::is(Mutation::VoteNotPersisted) && matches!(message, Message::Vote(_));
+        if *needed > self.persisted && !may_leave_early {
+            return None;
+        }
+        let (_, to, message) = self.waiting.pop_front()?;
+        self.ready.push_back(Action::Send(to, message.clone()));
+        Some((to, message))
+    }
+    /// [V6] [C2] Drops proposals, votes and commit votes of views below `view` that have not left.
+    pub(crate) fn forget_below(&mut self, view: View) {
+        if mutation::is(Mutation::VoteAfterViewChange) {
+            return;
+        }
+        self.waiting.retain(|(_, _, message)| match message {
+            Message::Vote(vote) => vote.vote.view >= view,
+            Message::Commit(commit) => commit.vote.view >= view,
+            Message::Propose(propose) => propose.header.header.view >= view,
+            _ => true,
+        });
+    }
+    /// Drops everything that waits: a halted replica says nothing more.
+    pub(crate) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+}

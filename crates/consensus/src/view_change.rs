@@ -1,0 +1,533 @@
+//! How a primary is replaced (rules X1 to X4).
+
+use quorate_types::certificate::{SignedHeader, ViewChange, ViewChangeCertificate};
+use quorate_types::message::{Justify, Message, ViewProof};
+use quorate_types::{Justification, Quorums, Rejection, ReplicaId, Time, Unverified, Verified, View};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chain::Chain;
+use crate::io::{Cause, Event, Peer, Recipients};
+use crate::mutation::{self, Mutation};
+use crate::normal::Proposer;
+use crate::record::Record;
+use crate::replica::Replica;
+use crate::select::{BlockId, select};
+use crate::timer::Timer;
+
+/// Most view changes that are kept of each replica, the latest ones.
+pub(crate) const VIEW_CHANGES_KEPT: usize = 8;
+/// Most doublings of the view timer; the cap on the timer itself is lower.
+const FAILURES_MAX: u32 = 16;
+/// [X1] After so many blocks the timer halves.
+const BLOCKS_TO_HALVE: u64 = 100;
+/// The view timer is at least so many round trips.
+const ROUND_TRIPS_PER_VIEW: u32 = 10;
+
+/// Views, view changes and the view timer's length.
+#[derive(Debug)]
+pub(crate) struct ViewState {
+    /// The view that was entered.
+    pub(crate) entered: View,
+    /// The highest view that was asked for, at least the entered one.
+    pub(crate) asked: View,
+    /// The highest view of which a proposal or certificate was accepted.
+    accepted: View,
+    /// Why the entered view was entered, for those that are behind.
+    pub(crate) proof: Option<Arc<ViewChangeCertificate>>,
+    /// Per replica its latest view changes, the own ones included.
+    changes: Vec<BTreeMap<View, Arc<Verified<ViewChange>>>>,
+    /// The own view changes as they were sent.
+    own: VecDeque<Arc<ViewChange>>,
+    /// Whether something came that may open a view.
+    is_changed: bool,
+    failures: u32,
+    blocks_since: u64,
+    /// Since when every block's time lags behind the own clock.
+    lags_since: Option<Time>,
+}
+
+impl ViewState {
+    pub(crate) fn new(quorums: Quorums) -> Self {
+        Self {
+            entered: View(0),
+            asked: View(0),
+            accepted: View(0),
+            proof: None,
+            changes: vec![BTreeMap::new(); quorums.n()],
+            own: VecDeque::new(),
+            is_changed: false,
+            failures: 0,
+            blocks_since: 0,
+            lags_since: None,
+        }
+    }
+
+    pub(crate) fn note_accepted(&mut self, view: View) {
+        self.accepted = self.accepted.max(view);
+    }
+
+    pub(crate) fn note_progress(&mut self) {
+        self.blocks_since += 1;
+        if self.blocks_since >= BLOCKS_TO_HALVE {
+            self.blocks_since = 0;
+            self.failures = self.failures.saturating_sub(1);
+        }
+    }
+
+    /// Keeps a view change of a replica; says whether it is new.
+    fn keep(&mut self, change: Arc<Verified<ViewChange>>) -> bool {
+        let Some(kept) = self.changes.get_mut(change.replica.index()) else { return false };
+        if kept.contains_key(&change.new_view) {
+            return false;
+        }
+        kept.insert(change.new_view, change);
+        if kept.len() > VIEW_CHANGES_KEPT {
+            kept.pop_first();
+        }
+        self.is_changed = true;
+        true
+    }
+
+    fn kept(&self, replica: ReplicaId, view: View) -> Option<&Arc<Verified<ViewChange>>> {
+        self.changes.get(replica.index())?.get(&view)
+    }
+
+    /// All view changes for one view.
+    fn changes_for(&self, view: View) -> Vec<Arc<Verified<ViewChange>>> {
+        self.changes.iter().filter_map(|kept| kept.get(&view)).cloned().collect()
+    }
+
+    /// Keeps an own view change to be sent again.
+    pub(crate) fn keep_own(&mut self, change: Arc<ViewChange>) {
+        self.own.push_back(change);
+        if self.own.len() > VIEW_CHANGES_KEPT {
+            self.own.pop_front();
+        }
+    }
+}
+
+impl Replica {
+    /// [X1] [X2] Stops voting and asks for a view.
+    fn ask_for_view(&mut self, view: View, cause: Cause) {
+        if view <= self.view.asked || self.recovering.is_some() {
+            return;
+        }
+        self.view.asked = view;
+        self.outbox.forget_below(view);
+        self.timers.stop(Timer::View);
+        let unsigned = ViewChange {
+            epoch: self.config.membership.epoch(),
+            new_view: view,
+            replica: self.config.id,
+            high_qc: (**self.safety.high_qc()).as_ref().clone(),
+            claim: self.safety.claim(),
+            signature: quorate_types::Signature([0; 64]),
+        };
+        let cluster = self.config.membership.cluster();
+        let signature = unsigned.statement().sign(&self.config.key, &cluster);
+        let change = Arc::new(ViewChange { signature, ..unsigned });
+        self.outbox.persist(Record::ViewChange(Arc::clone(&change)));
+        self.outbox.send_durable(Recipients::All, Message::ViewChange(change));
+        self.event(Event::ViewChange { view, cause });
+    }
+
+    /// An own view change has become durable and leaves.
+    pub(crate) fn on_own_view_change(&mut self, change: Arc<ViewChange>) {
+        let verified = Verified::from_own_log((*change).clone());
+        self.view.keep_own(change);
+        self.view.keep(Arc::new(verified));
+    }
+
+    pub(crate) fn on_view_change(
+        &mut self,
+        from: ReplicaId,
+        change: Arc<ViewChange>,
+    ) -> Result<(), Rejection> {
+        if change.replica != from {
+            return Err(Rejection::WrongSender);
+        }
+        if change.epoch != self.config.membership.epoch() {
+            return Err(Rejection::WrongEpoch);
+        }
+        let is_of_this_view = change.new_view == self.view.entered && self.lacks_first_block();
+        if change.new_view <= self.view.entered && !is_of_this_view {
+            // A retransmission that is overtaken is no fault of its sender.
+            return Ok(());
+        }
+        if let Some(kept) = self.view.kept(from, change.new_view) {
+            if kept.statement() != change.statement() {
+                let kept = (kept.statement(), kept.signature);
+                self.report(from, kept, (change.statement(), change.signature));
+            }
+            return Ok(());
+        }
+        self.verify(Peer::Replica(from), Unverified::ViewChange(change));
+        Ok(())
+    }
+
+    fn lacks_first_block(&self) -> bool {
+        self.is_primary() && self.proposer.is_none()
+    }
+
+    pub(crate) fn on_verified_view_change(
+        &mut self,
+        change: Arc<Verified<ViewChange>>,
+    ) -> Result<(), Rejection> {
+        self.peers.asked(change.replica, change.new_view);
+        // Its certificate may be news, but opens no view here: Q must ask for that.
+        self.view.keep(change);
+        Ok(())
+    }
+
+    /// [X1] W replicas ask for higher views: join the smallest of those W.
+    pub(crate) fn try_join_view(&mut self) -> bool {
+        let own = self.config.id;
+        let others = self.peers.iter().filter(|(replica, _)| *replica != own).map(|(_, known)| known.asked);
+        let wanted = Quorums::reached_by(self.quorums().weak(), others).unwrap_or_default();
+        if wanted <= self.view.asked || self.recovering.is_some() {
+            return false;
+        }
+        self.ask_for_view(wanted, Cause::Others);
+        true
+    }
+
+    /// [X2] Q view changes for one view open it.
+    pub(crate) fn try_enter_view(&mut self) -> bool {
+        if !std::mem::take(&mut self.view.is_changed) {
+            return false;
+        }
+        let views: Vec<View> = self.view.changes.iter().flat_map(|kept| kept.keys().copied()).collect();
+        let quorum = self.quorums().quorum();
+        let above = views.iter().copied().filter(|view| *view > self.view.entered);
+        let opened = above.filter(|view| views.iter().filter(|other| *other == view).count() >= quorum).max();
+        let Some(view) = opened else { return false };
+        self.enter(view);
+        true
+    }
+
+    /// A proof of a later view, from a peer that saw this replica behind.
+    pub(crate) fn on_view_proof(&mut self, proof: Justification) -> Result<(), Rejection> {
+        match proof {
+            Justification::Quorum(qc) => self.learn_certificate(&qc),
+            Justification::ViewChange(tc) => {
+                if tc.view() > self.view.entered {
+                    self.enter(tc.view());
+                }
+                if tc.view() == self.view.entered {
+                    self.view.proof.get_or_insert_with(|| tc.into_inner());
+                }
+            }
+            Justification::None => {}
+        }
+        Ok(())
+    }
+
+    /// Starts a view with nothing in it.
+    pub(crate) fn enter(&mut self, view: View) {
+        if view <= self.view.entered {
+            return;
+        }
+        self.view.entered = view;
+        self.view.asked = self.view.asked.max(view);
+        self.view.proof = None;
+        self.view.lags_since = None;
+        self.outbox.forget_below(view);
+        self.outbox.persist(Record::Entered(view));
+        self.chain = Chain::on(self.blocks.tip());
+        self.tally.enter(view);
+        self.proposer = None;
+        self.pool.reset_included(self.now);
+        for timer in [Timer::View, Timer::Batch, Timer::Grace, Timer::Clock, Timer::Fairness] {
+            self.timers.stop(timer);
+        }
+        self.drop_unclaimed();
+        self.event(Event::Entered(view));
+        self.forward_waiting();
+        self.arm_fairness();
+    }
+
+    /// Blocks of older views are kept only if the own certificate, claim or vote leads to them.
+    fn drop_unclaimed(&mut self) {
+        let qc = &self.safety.high_qc().vote;
+        let mut kept = std::collections::BTreeSet::new();
+        let last = self.safety.last_vote().map(|vote| (vote.height, vote.digest));
+        let roots = [Some((qc.height, qc.digest)), Some(self.safety.claim_tip()), last];
+        for root in roots.into_iter().flatten().chain(self.catch_up.target().map(|(target, _)| target)) {
+            let mut next = root;
+            while let Some(block) = self.blocks.pending(&next.1) {
+                if !kept.insert(next.1) {
+                    break;
+                }
+                next = (next.0.minus(1), block.header().parent);
+            }
+        }
+        self.blocks.retain_pending(|block| kept.contains(&block.digest));
+    }
+
+    /// [X3] The primary of a new view proposes its first block.
+    pub(crate) fn try_new_view(&mut self) -> bool {
+        if self.view.entered == View(0) || !self.lacks_first_block() || !self.is_active() {
+            return false;
+        }
+        let candidates = self.view.changes_for(self.view.entered);
+        if candidates.len() < self.quorums().quorum() {
+            return false;
+        }
+        let mut usable: Vec<Arc<Verified<ViewChange>>> = Vec::new();
+        for change in candidates {
+            if self.is_usable(&change) {
+                usable.push(change);
+            }
+        }
+        let Some((base, chosen)) = self.choose(usable) else { return false };
+        if self.blocks.time_of(base).is_none() {
+            self.want_block(base, None);
+            return false;
+        }
+        let certificate = Verified::of_view_changes(chosen).into_inner();
+        self.view.proof = Some(Arc::clone(&certificate));
+        self.chain.set_base(base);
+        self.mark_included(base);
+        let is_limited = mutation::is(Mutation::LimitsOnFirstBlock)
+            && base.0.0 >= self.blocks.tip().0.0 + self.config.parameters.blocks_in_flight_max;
+        if is_limited {
+            return false;
+        }
+        let bytes_max = self.config.parameters.batch_bytes_max as usize;
+        let bundles = self.take_batch(bytes_max);
+        self.proposer = Some(Proposer::after(base, None));
+        self.view.note_accepted(self.view.entered);
+        self.propose(base, Justify::ViewChange(certificate), bundles);
+        true
+    }
+
+    /// [X3] A view change counts only once its claimed blocks are held and pass V5.
+    fn is_usable(&mut self, change: &Verified<ViewChange>) -> bool {
+        let tip = self.blocks.tip().0;
+        let claimed: Vec<_> = change.claimed().filter(|signed| signed.header.height > tip).collect();
+        let mut is_usable = true;
+        for signed in claimed {
+            let id = (signed.header.height, signed.header.digest());
+            self.blocks.insert(signed, id.1);
+            match self.is_in_order(id) {
+                Some(true) => {}
+                Some(false) => return false,
+                None => {
+                    is_usable = false;
+                    if self.blocks.get(id).is_none_or(|block| block.batch().is_none()) {
+                        self.want_block(id, Some(change.replica));
+                    }
+                }
+            }
+        }
+        is_usable
+    }
+
+    /// Q usable view changes and the block that they select. Where the claims fork, the primary
+    /// that forked them is left out.
+    #[allow(clippy::type_complexity)]
+    fn choose(
+        &self,
+        mut usable: Vec<Arc<Verified<ViewChange>>>,
+    ) -> Option<(BlockId, Vec<Arc<Verified<ViewChange>>>)> {
+        let quorum = self.quorums().quorum();
+        while usable.len() >= quorum {
+            let chosen: Vec<_> = usable.iter().take(quorum).cloned().collect();
+            match self.select_base(&chosen.iter().map(|change| &***change).collect::<Vec<_>>()) {
+                Ok(base) => return Some((base, chosen)),
+                Err(equivocator) => usable.retain(|change| change.replica != equivocator),
+            }
+        }
+        None
+    }
+
+    fn select_base(&self, changes: &[&ViewChange]) -> Result<BlockId, ReplicaId> {
+        let primary_of = |view| self.config.membership.primary(view);
+        select(changes, self.quorums(), primary_of).map_err(|equivocated| equivocated.0)
+    }
+
+    /// Requests in the blocks that the new view takes over need no second proposal.
+    fn mark_included(&mut self, base: BlockId) {
+        let batches: Vec<_> = self
+            .blocks
+            .path(self.blocks.tip(), base)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|block| block.batch().cloned())
+            .collect();
+        for bundle in batches.iter().flat_map(|batch| batch.bundles()) {
+            self.pool.include(&bundle.id());
+        }
+    }
+
+    /// [V3] The first block of a view came with its certificate: it must extend what that selects.
+    pub(crate) fn on_first_block(
+        &mut self,
+        signed: &SignedHeader,
+        tc: &Verified<Arc<ViewChangeCertificate>>,
+    ) -> Result<(), Rejection> {
+        if tc.view() > self.view.entered {
+            self.enter(tc.view());
+        }
+        if tc.view() != self.view.entered || self.chain.first.is_some() {
+            return Ok(());
+        }
+        let changes: Vec<&ViewChange> = tc.view_changes.iter().collect();
+        let base = self.select_base(&changes).map_err(|_| Rejection::BadCertificate)?;
+        let parent = (signed.header.height.minus(1), signed.header.parent);
+        let base = if mutation::is(Mutation::BaseUnchecked) { parent } else { base };
+        if base != parent || signed.header.height <= base.0 {
+            return Err(Rejection::WrongBase);
+        }
+        self.view.note_accepted(tc.view());
+        self.view.proof = Some(Arc::clone(tc));
+        let tip = self.blocks.tip().0;
+        for claimed in
+            tc.claimed().filter(|claimed| claimed.header.height > tip && claimed.header.height <= base.0)
+        {
+            let digest = claimed.header.digest();
+            self.blocks.insert(claimed, digest);
+        }
+        self.chain.set_base(base);
+        self.mark_included(base);
+        Ok(())
+    }
+
+    /// Proves its view to a replica that is behind.
+    pub(crate) fn send_view_proof(&mut self, to: ReplicaId) {
+        let qc = self.safety.high_qc();
+        let proof = if qc.vote.view == self.view.entered && qc.vote.height.0 > 0 {
+            Some(ViewProof::Quorum(Arc::clone(qc)))
+        } else if let Some(tc) = &self.view.proof {
+            Some(ViewProof::ViewChange(Arc::clone(tc)))
+        } else {
+            let mut changes = self.view.changes_for(self.view.entered);
+            changes.truncate(self.quorums().quorum());
+            (changes.len() == self.quorums().quorum())
+                .then(|| ViewProof::ViewChange(Verified::of_view_changes(changes).into_inner()))
+        };
+        if let Some(proof) = proof {
+            self.send_to(to, Message::Data(quorate_types::message::Data::View(proof)));
+        }
+    }
+
+    /// [X2] Sends again every own view change that no proposal has overtaken.
+    pub(crate) fn resend_view_changes(&mut self) {
+        if mutation::is(Mutation::ViewChangeSentOnce) {
+            return;
+        }
+        let kept = if mutation::is(Mutation::OnlyLatestViewChange) { 1 } else { VIEW_CHANGES_KEPT };
+        let accepted = self.view.accepted;
+        let own: Vec<_> =
+            self.view.own.iter().rev().take(kept).filter(|own| own.new_view > accepted).cloned().collect();
+        for change in own.into_iter().rev() {
+            self.send_to_all(Message::ViewChange(change));
+        }
+    }
+
+    /// [X1] [X2] The timer runs only while known work is uncommitted, and for a view that was not
+    /// entered only once Q replicas asked for it or higher ones.
+    pub(crate) fn update_view_timer(&mut self) {
+        let is_running = self.has_quorum_asked() && self.has_known_work();
+        if !is_running {
+            self.timers.stop(Timer::View);
+        } else if !self.timers.is_set(Timer::View) {
+            self.timers.set(Timer::View, self.now.after(self.view_timeout()));
+        }
+    }
+
+    fn has_quorum_asked(&self) -> bool {
+        if self.view.asked == self.view.entered || mutation::is(Mutation::OnlyLatestViewChange) {
+            return true;
+        }
+        let own = self.config.id;
+        let others =
+            self.peers.iter().filter(|(replica, known)| *replica != own && known.asked >= self.view.asked);
+        others.count() + 1 >= self.quorums().quorum()
+    }
+
+    /// [X1] In a view v > 0 its first block, the blocks of the present view, requests that would
+    /// execute, and wishes.
+    fn has_known_work(&mut self) -> bool {
+        if self.recovering.is_some() {
+            return false;
+        }
+        let tip = self.blocks.tip().0;
+        if self.view.asked > View(0) && self.view.asked > self.view.entered {
+            return true;
+        }
+        let is_first_open = self.view.entered > View(0) && self.chain.first.is_none_or(|first| first > tip);
+        let is_view_open = is_first_open && !self.is_tip_of_view();
+        if is_view_open || self.chain.top().0 > tip || self.has_wish() {
+            return true;
+        }
+        let (executor, now) = (&self.executor, self.now);
+        self.pool.has_work(|bundle| executor.would_execute(now, bundle))
+    }
+
+    /// Whether a block of the present view is committed, which commits its first block too.
+    fn is_tip_of_view(&self) -> bool {
+        self.blocks.get(self.blocks.tip()).is_some_and(|block| block.header().view == self.view.entered)
+    }
+
+    /// Doubles with every failed view up to the cap; follows measured round trips.
+    fn view_timeout(&self) -> Duration {
+        let timing = &self.config.timing;
+        let measured = self.peers.quorum_round_trip(self.quorums()) * ROUND_TRIPS_PER_VIEW;
+        let base = timing.view_timeout_min.max(measured + timing.batch_delay);
+        base.saturating_mul(1 << self.view.failures.min(FAILURES_MAX)).min(timing.view_timeout_max)
+    }
+
+    pub(crate) fn on_view_timeout(&mut self) {
+        self.view.failures = (self.view.failures + 1).min(FAILURES_MAX);
+        self.view.blocks_since = 0;
+        self.ask_for_view(self.view.asked.next(), Cause::Timer);
+    }
+
+    /// [X1] Asks for the view after the present one, unless it did already.
+    pub(crate) fn depose_primary(&mut self, cause: Cause) {
+        if self.view.asked == self.view.entered {
+            self.ask_for_view(self.view.entered.next(), cause);
+        }
+    }
+
+    /// [X1] The fairness clock also runs while every block's time lags behind the own clock.
+    pub(crate) fn note_agreed_time(&mut self, time: Time) {
+        let is_lagging = time.after(self.config.parameters.clock_bound()) < self.now;
+        if is_lagging {
+            self.view.lags_since.get_or_insert(self.now);
+            self.arm_fairness();
+        } else {
+            self.view.lags_since = None;
+        }
+    }
+
+    fn fairness_deadline(&mut self) -> Option<Time> {
+        let oldest = self.pool.oldest_waiting().and_then(|entry| Some(entry.passed_over?.max(entry.arrived)));
+        let since = oldest.into_iter().chain(self.view.lags_since).min()?;
+        Some(since.after(self.config.timing.fairness_timeout))
+    }
+
+    pub(crate) fn arm_fairness(&mut self) {
+        if self.is_primary() {
+            return;
+        }
+        match self.fairness_deadline() {
+            Some(deadline) => self.timers.set(Timer::Fairness, deadline),
+            None => self.timers.stop(Timer::Fairness),
+        }
+    }
+
+    pub(crate) fn on_fairness_timeout(&mut self) {
+        // What would no longer execute is no reason to blame anybody.
+        let (executor, now) = (&self.executor, self.now);
+        self.pool.drop_waiting_unless(|bundle| executor.would_execute(now, bundle));
+        match self.fairness_deadline() {
+            Some(deadline) if deadline <= self.now => self.depose_primary(Cause::Fairness),
+            Some(deadline) => self.timers.set(Timer::Fairness, deadline),
+            None => {}
+        }
+    }
+}
