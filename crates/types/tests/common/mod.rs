@@ -78,7 +78,7 @@ impl Cluster {
             height: Height(height),
             parent,
             batch: Batch::default().digest(),
-            time: Time(1_700_000_000_000_000_000 + height),
+            time: Time(height.wrapping_add(1_700_000_000_000_000_000)),
         }
     }
 
