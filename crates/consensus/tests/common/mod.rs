@@ -1,0 +1,295 @@
+//! A cluster of real cores, driven by hand: every message is delivered when the test says so, in
+//! rounds, so that a round is one message delay.
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+use bytes::Bytes;
+use quorate_consensus::{
+    Action, Config, Event, Execution, Halt, Input, Limits, Peer, Recipients, Record, Recovered, Replica,
+    Timing,
+};
+use quorate_types::message::{Message, Outcome, ReplicaMessage};
+use quorate_types::{
+    Authenticated, Bundle, Digest, Evidence, Genesis, Height, Member, Membership, ProtocolParameters,
+    PublicKey, Rejection, ReplicaId, RequestNumber, Scheme, SecretKey, SessionId, Time, Verified,
+};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub const START: Time = Time(1_000_000_000_000);
+
+/// One replica with everything that it said.
+pub struct Host {
+    pub replica: Replica,
+    pub log: Vec<Record>,
+    pub events: Vec<Event>,
+    pub executed: Vec<Execution>,
+    pub replies: Vec<(PublicKey, ReplicaMessage)>,
+    pub rejections: Vec<(Peer, Rejection)>,
+    pub evidence: Vec<Verified<Arc<Evidence>>>,
+    pub halted: Option<Halt>,
+    pub is_up: bool,
+    /// Whether syncs complete.
+    pub is_syncing: bool,
+    unsynced: Vec<Record>,
+    appended: u64,
+    pub root: Digest,
+}
+
+/// A message on its way.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    pub from: ReplicaId,
+    pub to: ReplicaId,
+    pub message: Message,
+}
+
+pub struct Cluster {
+    pub now: Time,
+    pub genesis: Genesis,
+    pub membership: Arc<Membership>,
+    pub keys: Vec<SecretKey>,
+    pub hosts: Vec<Host>,
+    pub wire: VecDeque<Envelope>,
+    pub client: SecretKey,
+    pub timing: Timing,
+}
+
+pub fn id(index: usize) -> ReplicaId {
+    ReplicaId(u16::try_from(index).unwrap())
+}
+
+impl Cluster {
+    pub fn new(n: usize) -> Self {
+        Self::with(
+            n,
+            ProtocolParameters { checkpoint_interval: 4, window: 16, ..ProtocolParameters::default() },
+        )
+    }
+
+    pub fn with(n: usize, protocol: ProtocolParameters) -> Self {
+        let keys: Vec<SecretKey> =
+            (0..n).map(|i| SecretKey::with_scheme(Scheme::Simulated, [i as u8 + 1; 32])).collect();
+        let replicas =
+            keys.iter().map(|key| Member { key: key.public(), organisation: "test".into() }).collect();
+        let genesis = Genesis {
+            name: "test".into(),
+            test: true,
+            scheme: Scheme::Simulated,
+            replicas,
+            protocol,
+            app_version: 1,
+        };
+        let membership = Arc::new(genesis.membership().unwrap());
+        let mut cluster = Self {
+            now: START,
+            genesis,
+            membership,
+            keys,
+            hosts: Vec::new(),
+            wire: VecDeque::new(),
+            client: SecretKey::with_scheme(Scheme::Simulated, [200; 32]),
+            timing: Timing::default(),
+        };
+        for i in 0..n {
+            let host = cluster.host(i, Recovered::fresh());
+            cluster.hosts.push(host);
+        }
+        for i in 0..n {
+            cluster.drain(i);
+        }
+        cluster.wire.clear();
+        cluster
+    }
+
+    pub fn config(&self, i: usize) -> Config {
+        Config {
+            id: id(i),
+            key: self.keys[i].clone(),
+            membership: Arc::clone(&self.membership),
+            parameters: self.genesis.protocol.clone(),
+            timing: self.timing.clone(),
+            limits: Limits::default(),
+        }
+    }
+
+    fn host(&self, i: usize, recovered: Recovered) -> Host {
+        Host {
+            replica: Replica::new(self.now, self.config(i), recovered.clone()),
+            log: recovered.records,
+            events: Vec::new(),
+            executed: Vec::new(),
+            replies: Vec::new(),
+            rejections: Vec::new(),
+            evidence: Vec::new(),
+            halted: None,
+            is_up: true,
+            is_syncing: true,
+            unsynced: Vec::new(),
+            appended: 0,
+            root: Digest::default(),
+        }
+    }
+
+    /// Stops a replica: what was not synced is gone, and so is what was on its way to it.
+    pub fn stop(&mut self, i: usize) {
+        self.hosts[i].is_up = false;
+        self.wire.retain(|envelope| envelope.to != id(i) && envelope.from != id(i));
+    }
+
+    pub fn restart(&mut self, i: usize) {
+        let records = self.hosts[i].log.clone();
+        self.restart_with(i, Recovered { records });
+    }
+
+    pub fn restart_with(&mut self, i: usize, recovered: Recovered) {
+        self.stop(i);
+        self.hosts[i] = self.host(i, recovered);
+        self.drain(i);
+        for j in 0..self.hosts.len() {
+            if j != i && self.hosts[j].is_up {
+                self.give(j, Input::Connected(Peer::Replica(id(i))));
+                self.give(i, Input::Connected(Peer::Replica(id(j))));
+            }
+        }
+    }
+
+    pub fn give(&mut self, i: usize, input: Input) {
+        if self.hosts[i].is_up {
+            self.hosts[i].replica.handle(self.now, input);
+            self.drain(i);
+        }
+    }
+
+    /// Performs everything that the replica wants done; messages go onto the wire.
+    pub fn drain(&mut self, i: usize) {
+        while let Some(action) = self.hosts[i].replica.poll_action() {
+            self.perform(i, action);
+        }
+        if self.hosts[i].is_syncing && !self.hosts[i].unsynced.is_empty() {
+            let host = &mut self.hosts[i];
+            host.log.append(&mut host.unsynced);
+            let appended = host.appended;
+            self.give(i, Input::Persisted(appended));
+        }
+    }
+
+    fn perform(&mut self, i: usize, action: Action) {
+        let from = id(i);
+        match action {
+            Action::Persist(sequence, record) => {
+                self.hosts[i].appended = sequence;
+                self.hosts[i].unsynced.push(record);
+            }
+            Action::Send(Recipients::All, message) => {
+                for to in self.membership.replicas().filter(|to| *to != from) {
+                    self.wire.push_back(Envelope { from, to, message: message.clone() });
+                }
+            }
+            Action::Send(Recipients::One(to), message) => self.wire.push_back(Envelope { from, to, message }),
+            Action::Verify(peer, work) => {
+                let result = self.hosts[i].replica.verifier().check(work);
+                self.hosts[i].replica.handle(self.now, Input::Verified(peer, result));
+            }
+            Action::Execute(execution) => {
+                let outcomes =
+                    execution.commands.iter().map(|c| Outcome::Executed(c.command.to_vec())).collect();
+                for command in &execution.commands {
+                    let root = self.hosts[i].root;
+                    self.hosts[i].root = Digest::of_parts("state", &[&root.0, &command.command]);
+                }
+                let height = execution.height;
+                self.hosts[i].executed.push(execution);
+                self.hosts[i].replica.handle(self.now, Input::Executed(height, outcomes));
+            }
+            Action::TakeSnapshot(height) => {
+                let root = self.hosts[i].root;
+                self.hosts[i].replica.handle(self.now, Input::Snapshot(height, root));
+            }
+            Action::Reply(client, message) => self.hosts[i].replies.push((client, message)),
+            Action::Report(evidence) => self.hosts[i].evidence.push(evidence),
+            Action::Reject(peer, reason) => self.hosts[i].rejections.push((peer, reason)),
+            Action::Event(event) => self.hosts[i].events.push(event),
+            Action::Halt(why) => self.hosts[i].halted = Some(why),
+        }
+    }
+
+    /// Delivers everything that is on the wire now: one message delay.
+    pub fn round(&mut self) -> usize {
+        self.round_where(|_| true)
+    }
+
+    /// As [`Self::round`]; messages that `passes` refuses are lost.
+    pub fn round_where(&mut self, passes: impl Fn(&Envelope) -> bool) -> usize {
+        let sent: Vec<Envelope> = self.wire.drain(..).collect();
+        let mut delivered = 0;
+        for envelope in sent {
+            if passes(&envelope) {
+                delivered += 1;
+                let message = Authenticated::from_channel(envelope.from, envelope.message);
+                self.give(envelope.to.index(), Input::Message(message));
+            }
+        }
+        delivered
+    }
+
+    /// Lets time pass; due timers fire.
+    pub fn pass(&mut self, span: Duration) {
+        self.now = self.now.after(span);
+        for i in 0..self.hosts.len() {
+            if self.hosts[i].is_up && self.hosts[i].replica.poll_timeout().is_some_and(|at| at <= self.now) {
+                self.give(i, Input::Timeout);
+            }
+        }
+    }
+
+    /// Rounds of one millisecond until `done`, at most `rounds` of them.
+    pub fn run_until(&mut self, rounds: usize, done: impl Fn(&Self) -> bool) -> bool {
+        self.run_where(rounds, |_| true, done)
+    }
+
+    pub fn run_where(
+        &mut self,
+        rounds: usize,
+        passes: impl Fn(&Envelope) -> bool,
+        done: impl Fn(&Self) -> bool,
+    ) -> bool {
+        for _ in 0..rounds {
+            if done(self) {
+                return true;
+            }
+            self.round_where(&passes);
+            self.pass(Duration::from_millis(1));
+        }
+        done(self)
+    }
+
+    pub fn session(&self) -> SessionId {
+        SessionId { client: self.client.public(), birth: START, nonce: 7 }
+    }
+
+    pub fn bundle(&self, number: u64) -> Bytes {
+        let command = Bytes::from(format!("command {number}"));
+        let requests = [(RequestNumber(number), command)];
+        Bundle::sign(&self.membership.cluster(), &self.client, self.session(), &requests).raw().clone()
+    }
+
+    /// The client gives its request to one replica.
+    pub fn request(&mut self, i: usize, number: u64) {
+        let (client, bundle) = (self.client.public(), self.bundle(number));
+        self.give(i, Input::Request(client, bundle));
+    }
+
+    pub fn committed(&self, i: usize) -> Height {
+        self.hosts[i].replica.status().committed
+    }
+
+    pub fn all_committed(&self, height: u64) -> bool {
+        (0..self.hosts.len()).filter(|i| self.hosts[*i].is_up).all(|i| self.committed(i).0 >= height)
+    }
+
+    /// Commands executed by a replica, in order.
+    pub fn commands(&self, i: usize) -> Vec<Bytes> {
+        self.hosts[i].executed.iter().flat_map(|e| e.commands.iter().map(|c| c.command.clone())).collect()
+    }
+}
