@@ -1,1 +1,56 @@
-//! Quorate.
+//! Byzantine fault tolerant replication: implement a state machine, run 3f+1 replicas, and keep
+//! answering correctly while f of them lie.
+//!
+//! This crate is the paved path and only passes on what the others define:
+//! - implement [`StateMachine`]; [`Snapshot`] comes for free with `Clone + Serialize + Deserialize`;
+//! - start a [`LocalCluster`] to try it out, and [`Replica::open`] to run it for real;
+//! - submit commands with a [`Client`], which trusts no replica alone;
+//! - turn replicas into traitors with [`attack`], behind the feature `lab`.
+//!
+//! ```
+//! use quorate::prelude::*;
+//!
+//! #[derive(Default, Clone, Serialize, Deserialize)]
+//! struct Counter { total: i64 }
+//!
+//! impl StateMachine for Counter {
+//!     type Command = i64; type Reply = i64; type Query = (); type Answer = i64;
+//!     fn apply(&mut self, add: i64, _: &Context) -> i64 { self.total += add; self.total }
+//!     fn query(&self, _: ()) -> i64 { self.total }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> quorate::Result<()> {
+//!     let cluster = LocalCluster::start(4, Counter::default).await?;
+//!     let client = cluster.client().await?;
+//!     assert_eq!(client.submit(5).await?.reply, 5);
+//!     assert_eq!(client.submit(2).await?.reply, 7);
+//!     cluster.stop().await
+//! }
+//! ```
+
+pub use quorate_machine::{Context, Frozen, Outcome, Randomness, RestoreError, Snapshot, StateMachine};
+pub use quorate_node::{
+    Client, ClientOptions, ClientStats, Durability, Error, LocalCluster, LocalClusterBuilder, LocalReplica,
+    RejectedWhy, Replica, RequestId, Result, Status, SubmitError, Submitted, Timing, config,
+};
+pub use quorate_types as types;
+
+/// Adversaries for replicas of test clusters, by name and with parameters.
+#[cfg(feature = "lab")]
+pub use quorate_attack as attack;
+#[cfg(feature = "lab")]
+pub use quorate_attack::Attack;
+
+/// Tools to test a state machine with.
+pub mod testkit {
+    pub use quorate_machine::determinism::{Divergence, Moment, check_determinism};
+}
+
+/// What a program with a state machine of its own needs: `use quorate::prelude::*`.
+pub mod prelude {
+    #[cfg(feature = "lab")]
+    pub use crate::Attack;
+    pub use crate::{Client, Context, LocalCluster, Replica, Snapshot, StateMachine, SubmitError, Submitted};
+    pub use serde::{Deserialize, Serialize};
+}

@@ -1,1 +1,41 @@
-//! Drives replicas and clients for real: clock, store, transport, verifier pool, executor.
+//! Drives replicas and clients for real: clock, log, sockets, verifier threads, executor.
+//!
+//! [`LocalCluster`] runs replicas inside this process, [`Replica`] one replica from a configuration
+//! file, and [`Client`] submits commands to either. Reading order: `driver` (the loop around the protocol
+//! machine), `network`, `verify`, `executor`, `journal` (what the loop hands work to), `node` (all
+//! threads of one replica), then the public faces.
+
+mod driver;
+
+mod core;
+mod executor;
+mod journal;
+mod network;
+mod verify;
+
+mod clock;
+mod evidence;
+mod handover;
+mod meter;
+mod threads;
+
+mod node;
+mod status;
+
+mod client;
+mod client_driver;
+pub mod config;
+mod local;
+mod local_replica;
+mod replica;
+
+mod error;
+
+pub use client::{Client, ClientOptions, ClientStats, Submitted};
+pub use error::{Error, RejectedWhy, Result, SubmitError};
+pub use local::{Durability, LocalCluster, LocalClusterBuilder};
+pub use local_replica::LocalReplica;
+pub use quorate_consensus::Timing;
+pub use quorate_consensus::client::RequestId;
+pub use replica::Replica;
+pub use status::Status;

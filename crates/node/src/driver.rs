@@ -1,0 +1,306 @@
+//! How does the protocol machine meet the world? One task owns it: it takes inputs in batches, gives
+//! them to the machine, and performs what the machine wants in the order in which it wants it.
+//!
+//! The core, the connections and the log share one thread; signatures are checked and commands are
+//! executed on others. Nothing here waits but for the next input.
+
+use quorate_consensus::{Action, Config, Input, Peer, Record};
+use quorate_transport::Event;
+use quorate_types::{Rejection, Unverified};
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Sleep, sleep_until};
+
+use crate::clock::Clock;
+use crate::core::{self, Core};
+use crate::evidence::EvidenceBoard;
+use crate::executor::{Executor, Work};
+use crate::journal::Journal;
+use crate::network::Network;
+use crate::status::{Status, Tally};
+use crate::threads::Done;
+use crate::verify::VerifierPool;
+
+/// What the owner of a replica asks of its driver. The driver stops when nobody can ask any more.
+pub(crate) enum Control {
+    /// Say how the replica is doing.
+    Status(oneshot::Sender<Status>),
+    /// Say so as soon as the condition holds.
+    WaitFor(Condition, oneshot::Sender<Status>),
+    /// Cut a peer off, or let it connect again.
+    SetCut(quorate_types::ReplicaId, bool),
+    /// Turn traitor with an adversary, or honest again without one.
+    #[cfg(feature = "lab")]
+    Attack(Option<Box<dyn quorate_attack::Adversary>>, oneshot::Sender<()>),
+    /// End everything.
+    Stop,
+}
+
+/// What somebody waits for.
+pub(crate) type Condition = Box<dyn Fn(&Status) -> bool + Send>;
+
+/// Where the driver's inputs come from.
+pub(crate) struct Sources {
+    pub(crate) control: mpsc::Receiver<Control>,
+    pub(crate) done: mpsc::UnboundedReceiver<Done>,
+    pub(crate) events: mpsc::Receiver<Event>,
+}
+
+/// What the driver works with.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) core: Core,
+    pub(crate) journal: Journal,
+    pub(crate) network: Network,
+    pub(crate) verifier: VerifierPool,
+    pub(crate) executor: Executor,
+    pub(crate) evidence: EvidenceBoard,
+}
+
+/// Drives one replica.
+pub(crate) struct Driver {
+    parts: Parts,
+    tally: Tally,
+    waiters: Vec<(Condition, oneshot::Sender<Status>)>,
+    to_verify: Vec<(Peer, Unverified)>,
+    to_execute: Vec<Work>,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            tally: Tally::default(),
+            waiters: Vec::new(),
+            to_verify: Vec::new(),
+            to_execute: Vec::new(),
+        }
+    }
+
+    /// Runs until it is told to stop; gives the last status.
+    pub(crate) async fn run(mut self, mut sources: Sources) -> Status {
+        let mut timer = std::pin::pin!(sleep_until(Instant::now().into()));
+        let mut events = Vec::with_capacity(EVENTS_PER_BATCH_MAX);
+        let mut done = Vec::new();
+        // The actions of a replica that goes on from its log come before any input.
+        self.perform();
+        loop {
+            self.set_timer(timer.as_mut());
+            tokio::select! {
+                biased;
+                control = sources.control.recv() => match control {
+                    Some(Control::Stop) | None => break,
+                    Some(control) => self.on_control(control),
+                },
+                _ = sources.done.recv_many(&mut done, EVENTS_PER_BATCH_MAX) => {}
+                _ = sources.events.recv_many(&mut events, EVENTS_PER_BATCH_MAX) => {}
+                () = &mut timer => {}
+            }
+            // Whatever else came meanwhile belongs to the same batch.
+            take_ready(&mut sources.done, &mut done);
+            take_ready(&mut sources.events, &mut events);
+            self.handle_batch(&mut done, &mut events);
+            if self.tally.is_halted() {
+                break;
+            }
+            if !sources.events.is_empty() {
+                // Under load the connections get a turn between two batches, so that batches grow.
+                tokio::task::yield_now().await;
+            }
+        }
+        if self.tally.is_halted() { self.run_halted(sources).await } else { self.end().await }
+    }
+
+    /// A halted replica serves nobody, but tells its owner why.
+    async fn run_halted(mut self, sources: Sources) -> Status {
+        let Sources { mut control, events, done } = sources;
+        drop((events, done));
+        self.parts.network.shutdown().await;
+        self.tell_waiters();
+        while let Some(control) = control.recv().await {
+            match control {
+                Control::Stop => break,
+                control => self.on_control(control),
+            }
+            self.tell_waiters();
+        }
+        self.end().await
+    }
+
+    async fn end(self) -> Status {
+        let status = Status { is_running: false, ..self.status() };
+        self.parts.network.shutdown().await;
+        self.parts.verifier.stop();
+        self.parts.executor.stop();
+        status
+    }
+
+    fn set_timer(&self, mut timer: std::pin::Pin<&mut Sleep>) {
+        let machine = self.parts.core.poll_timeout().map(|time| self.parts.clock.instant_of(time));
+        // Sockets change what a waiter looks at without telling the driver.
+        let waiters = (!self.waiters.is_empty()).then(|| Instant::now() + LOOK_AGAIN);
+        let next = machine.into_iter().chain(waiters).min().unwrap_or_else(|| Instant::now() + IDLE);
+        if timer.deadline() != next.into() {
+            timer.as_mut().reset(next.into());
+        }
+    }
+
+    fn handle_batch(&mut self, done: &mut Vec<Done>, events: &mut Vec<Event>) {
+        let now = self.parts.clock.now();
+        for done in done.drain(..) {
+            match done {
+                Done::Inputs(inputs) => {
+                    inputs.into_iter().for_each(|input| self.parts.core.handle(now, input))
+                }
+                Done::Failed(why) => self.tally.on_halt(why),
+            }
+        }
+        for event in events.drain(..) {
+            match self.parts.network.input_of(event) {
+                Some(Ok(input)) => self.parts.core.handle(now, input),
+                Some(Err((peer, why))) => self.tally.on_rejected(peer, why),
+                None => {}
+            }
+        }
+        if self.parts.core.poll_timeout().is_some_and(|time| time <= now) {
+            self.parts.core.handle(now, Input::Timeout);
+        }
+        self.perform();
+        self.tell_waiters();
+    }
+
+    /// Performs all actions. Records are synced together, and what waited for them follows.
+    fn perform(&mut self) {
+        loop {
+            while let Some(action) = self.parts.core.poll_action() {
+                if self.tally.is_halted() {
+                    return;
+                }
+                self.perform_one(action);
+            }
+            self.parts.verifier.put(&mut self.to_verify);
+            self.parts.executor.put(&mut self.to_execute);
+            match self.parts.journal.sync() {
+                Ok(None) => return,
+                Ok(Some(number)) => self.parts.core.handle(self.parts.clock.now(), Input::Persisted(number)),
+                Err(error) => return self.tally.on_halt(format!("the log cannot be synced: {error}")),
+            }
+        }
+    }
+
+    fn perform_one(&mut self, action: Action) {
+        match action {
+            Action::Persist(number, record) => self.persist(number, &record),
+            Action::Send(to, message) => self.parts.network.send(to, &message),
+            Action::Verify(peer, value) => self.to_verify.push((peer, value)),
+            Action::Execute(execution) => self.to_execute.push(Work::Execute(execution)),
+            Action::TakeSnapshot(height) => self.to_execute.push(Work::Freeze(height)),
+            Action::Reply(client, message) => self.parts.network.reply(&client, &message),
+            Action::Report(evidence) => {
+                self.tally.evidence += 1;
+                self.parts.evidence.add(&evidence);
+            }
+            Action::Reject(peer, why) => self.reject(peer, why),
+            Action::Event(event) => self.tally.on_event(&event),
+            Action::Halt(halt) => self.tally.on_halt(halt.to_string()),
+        }
+    }
+
+    fn persist(&mut self, number: u64, record: &Record) {
+        if let Err(error) = self.parts.journal.append(number, record) {
+            self.tally.on_halt(format!("the log cannot be written: {error}"));
+        }
+    }
+
+    fn reject(&mut self, peer: Peer, why: Rejection) {
+        self.tally.on_rejected(peer, why);
+    }
+
+    fn on_control(&mut self, control: Control) {
+        match control {
+            // Whoever asked may have gone meanwhile.
+            Control::Status(answer) => drop(answer.send(self.status())),
+            Control::WaitFor(condition, answer) => self.waiters.push((condition, answer)),
+            Control::SetCut(peer, true) => self.parts.network.cut(peer),
+            Control::SetCut(peer, false) => self.parts.network.heal(peer),
+            #[cfg(feature = "lab")]
+            Control::Attack(adversary, answer) => {
+                self.set_adversary(adversary);
+                let _ = answer.send(());
+            }
+            Control::Stop => {}
+        }
+    }
+
+    #[cfg(feature = "lab")]
+    fn set_adversary(&mut self, adversary: Option<Box<dyn quorate_attack::Adversary>>) {
+        match adversary {
+            Some(adversary) => {
+                tracing::warn!(attack = adversary.name(), "turns traitor");
+                self.parts.core.attack(adversary, &self.parts.config, Vec::new(), rand::random());
+            }
+            None => self.parts.core.repent(),
+        }
+    }
+
+    fn tell_waiters(&mut self) {
+        if self.waiters.is_empty() {
+            return;
+        }
+        let status = self.status();
+        for (condition, answer) in std::mem::take(&mut self.waiters) {
+            if answer.is_closed() {
+                continue;
+            }
+            if condition(&status) {
+                let _ = answer.send(status.clone());
+            } else {
+                self.waiters.push((condition, answer));
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut status = self.tally.status(self.parts.config.id, self.parts.core.status());
+        self.parts.network.describe(&mut status);
+        if let Some((name, fired)) = core::attack(&self.parts.core) {
+            (status.attack, status.attack_fired) = (Some(name), fired);
+        }
+        status
+    }
+}
+
+/// What is there already, up to a batch in all.
+fn take_ready<T: Receive>(source: &mut T, batch: &mut Vec<T::Item>) {
+    while batch.len() < EVENTS_PER_BATCH_MAX {
+        let Some(item) = source.try_take() else { return };
+        batch.push(item);
+    }
+}
+
+trait Receive {
+    type Item;
+    fn try_take(&mut self) -> Option<Self::Item>;
+}
+
+impl<T> Receive for mpsc::Receiver<T> {
+    type Item = T;
+    fn try_take(&mut self) -> Option<T> {
+        self.try_recv().ok()
+    }
+}
+
+impl<T> Receive for mpsc::UnboundedReceiver<T> {
+    type Item = T;
+    fn try_take(&mut self) -> Option<T> {
+        self.try_recv().ok()
+    }
+}
+
+/// Most events that one batch takes: bounds how long the connections wait for their turn.
+const EVENTS_PER_BATCH_MAX: usize = 256;
+/// How often a condition is looked at again that no input touches.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
+/// When to wake up if nothing is due. The machine nearly always names a time.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,0 +1,91 @@
+//! What can be done to one replica of a local cluster? Stop, start, watch, and turn it.
+
+use quorate_machine::StateMachine;
+use quorate_types::ReplicaId;
+use std::time::Duration;
+
+use crate::{LocalCluster, Result, Status};
+
+/// One replica of a [`LocalCluster`].
+pub struct LocalReplica<'a, S> {
+    cluster: &'a LocalCluster<S>,
+    index: usize,
+}
+
+impl<'a, S: StateMachine> LocalReplica<'a, S> {
+    pub(crate) const fn new(cluster: &'a LocalCluster<S>, index: usize) -> Self {
+        Self { cluster, index }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> ReplicaId {
+        ReplicaId(u16::try_from(self.index).unwrap_or(u16::MAX))
+    }
+
+    /// Turns it into a traitor that runs an [`Attack`](quorate_attack::Attack) or any other adversary,
+    /// instead of what it ran before.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotATestCluster`], [`crate::Error::Stopped`] or [`crate::Error::NoSuchReplica`].
+    #[cfg(feature = "lab")]
+    pub async fn attack(&self, adversary: impl Into<Box<dyn quorate_attack::Adversary>>) -> Result {
+        self.cluster.node(self.index)?.attack(Some(adversary.into())).await
+    }
+
+    /// Makes it honest again.
+    ///
+    /// # Errors
+    /// As [`LocalReplica::attack`].
+    #[cfg(feature = "lab")]
+    pub async fn repent(&self) -> Result {
+        self.cluster.node(self.index)?.attack(None).await
+    }
+
+    /// Stops it and waits until its threads have ended and its ports are free. Its log remains.
+    ///
+    /// # Errors
+    /// [`crate::Error::StillRunning`] if its state machine does not return from a command in time, or
+    /// [`crate::Error::NoSuchReplica`].
+    pub async fn stop(&self) -> Result {
+        self.cluster.node(self.index)?.stop().await.map(drop)
+    }
+
+    /// Starts it again after a stop or a halt. It goes on from what its log holds.
+    ///
+    /// # Errors
+    /// [`crate::Error::Running`], [`crate::Error::NoSuchReplica`], or what keeps it from starting.
+    pub async fn restart(&self) -> Result {
+        self.cluster.restart(self.index).await
+    }
+
+    /// How it is doing, or what it said last if it is stopped.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoSuchReplica`].
+    pub async fn status(&self) -> Result<Status> {
+        Ok(self.cluster.node(self.index)?.status().await)
+    }
+
+    /// Waits until its status meets a condition, without a limit of its own.
+    ///
+    /// # Errors
+    /// [`crate::Error::Stopped`] if it stops before, or [`crate::Error::NoSuchReplica`].
+    pub async fn wait_for(&self, condition: impl Fn(&Status) -> bool + Send + 'static) -> Result<Status> {
+        self.cluster.node(self.index)?.wait_for(Box::new(condition)).await
+    }
+
+    /// Processor time of all its threads, over all its restarts; `None` where the system does not tell.
+    ///
+    /// # Errors
+    /// [`crate::Error::NoSuchReplica`].
+    pub fn cpu_time(&self) -> Result<Option<Duration>> {
+        Ok(self.cluster.meter(self.index)?.total())
+    }
+}
+
+impl<S> std::fmt::Debug for LocalReplica<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LocalReplica({})", self.index)
+    }
+}

@@ -1,0 +1,185 @@
+//! How is a replica doing? A snapshot for operators and tests.
+
+use quorate_consensus::{CommitRule, Event, Peer, ReplicaStatus};
+use quorate_transport::{Counters, Reason};
+use quorate_types::{Height, Rejection, ReplicaId, View};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What a replica says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Which replica.
+    pub replica: ReplicaId,
+    /// Whether its threads run. What follows is then what it said last.
+    pub is_running: bool,
+    /// Why it stopped serving, in one sentence.
+    pub halted: Option<String>,
+    /// The view that it entered.
+    pub view: View,
+    /// The primary of that view.
+    pub primary: ReplicaId,
+    /// The highest view that it asked for.
+    pub asked: View,
+    /// The height up to which it committed.
+    pub committed: Height,
+    /// The height up to which it executed.
+    pub executed: Height,
+    /// The height of its stable checkpoint.
+    pub stable: Height,
+    /// Whether it lost its disk and waits until it may take part again.
+    pub is_recovering: bool,
+    /// The replicas that it is connected to.
+    pub connected: Vec<ReplicaId>,
+    /// Client keys that are connected.
+    pub clients: usize,
+    /// Since it started: how often it asked for a view.
+    pub view_changes: u64,
+    /// Since it started: blocks that it committed after the first round of votes.
+    pub commits_fast: u64,
+    /// Since it started: blocks that it committed by other rules.
+    pub commits_slow: u64,
+    /// Since it started: what it refused, by source and reason, as in `replica/bad-signature`,
+    /// `client/oversized`, `peer-socket/unknown-key` or `client-socket/payload-too-large`.
+    pub rejections: BTreeMap<String, u64>,
+    /// Since it started: frames that it did not send because a receiver was slow, gone or cut off.
+    pub frames_dropped: u64,
+    /// Pieces of evidence that it reported since it started.
+    pub evidence: u64,
+    /// The attack that it runs, in a test cluster.
+    pub attack: Option<&'static str>,
+    /// How often that attack really deviated from the protocol.
+    pub attack_fired: u64,
+}
+
+impl Status {
+    /// How often it refused something for this reason, whatever the source.
+    #[must_use]
+    pub fn rejected(&self, reason: &str) -> u64 {
+        let of_reason = |name: &str| name.rsplit_once('/').is_some_and(|(_, last)| last == reason);
+        self.rejections.iter().filter(|(name, _)| of_reason(name)).map(|(_, count)| count).sum()
+    }
+}
+
+/// What the driver counts of one replica.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    rejections: BTreeMap<(&'static str, Rejection), u64>,
+    pub(crate) evidence: u64,
+    view_changes: u64,
+    commits_fast: u64,
+    commits_slow: u64,
+    halted: Option<String>,
+}
+
+impl Tally {
+    pub(crate) fn on_rejected(&mut self, peer: Peer, why: Rejection) {
+        let source = match peer {
+            Peer::Replica(_) => "replica",
+            Peer::Client(_) => "client",
+        };
+        tracing::debug!(?peer, %why, "rejected a message");
+        *self.rejections.entry((source, why)).or_default() += 1;
+    }
+
+    pub(crate) fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::Committed { rule: CommitRule::Fast, .. } => self.commits_fast += 1,
+            Event::Committed { .. } => self.commits_slow += 1,
+            Event::ViewChange { view, cause } => {
+                self.view_changes += 1;
+                tracing::info!(%view, ?cause, "asks for a view");
+            }
+            Event::Entered(view) => tracing::info!(%view, "entered a view"),
+            Event::Recovering => tracing::warn!("the disk was empty: waits until it may take part again"),
+            Event::Recovered(view) => tracing::info!(%view, "takes part again"),
+            Event::Stable(..) | Event::Certified { .. } => tracing::trace!(?event),
+        }
+    }
+
+    /// Keeps the first reason; later ones follow from it.
+    pub(crate) fn on_halt(&mut self, why: String) {
+        if self.halted.is_none() {
+            tracing::error!("halted: {why}");
+            self.halted = Some(why);
+        }
+    }
+
+    pub(crate) const fn is_halted(&self) -> bool {
+        self.halted.is_some()
+    }
+
+    pub(crate) fn status(&self, replica: ReplicaId, machine: ReplicaStatus) -> Status {
+        let named = |(&(source, why), &count): (&(&str, Rejection), &u64)| (format!("{source}/{why}"), count);
+        Status {
+            replica,
+            is_running: true,
+            halted: self.halted.clone(),
+            view: machine.view,
+            primary: machine.primary,
+            asked: machine.asked,
+            committed: machine.committed,
+            executed: machine.executed,
+            stable: machine.stable,
+            is_recovering: machine.is_recovering,
+            view_changes: self.view_changes,
+            commits_fast: self.commits_fast,
+            commits_slow: self.commits_slow,
+            rejections: self.rejections.iter().map(named).collect(),
+            evidence: self.evidence,
+            ..Status::default()
+        }
+    }
+}
+
+impl Status {
+    /// Adds what a socket counted: refusals by this end, and frames that were not sent.
+    pub(crate) fn add_socket(&mut self, socket: &str, counters: &Counters) {
+        for (reason, count) in counters.ended.iter().filter(|(reason, _)| is_refusal(**reason)) {
+            *self.rejections.entry(format!("{socket}/{reason}")).or_default() += count;
+        }
+        self.frames_dropped += counters.dropped.values().sum::<u64>();
+    }
+}
+
+/// Whether a connection that ended for this reason was refused, and did not just end.
+const fn is_refusal(reason: Reason) -> bool {
+    !matches!(reason, Reason::Shutdown | Reason::IdleTimeout | Reason::Replaced | Reason::Cut | Reason::Reset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_types::PublicKey;
+
+    #[test]
+    fn rejections_are_counted_by_source_and_summed_by_reason() {
+        let mut tally = Tally::default();
+        tally.on_rejected(Peer::Replica(ReplicaId(1)), Rejection::BadSignature);
+        tally.on_rejected(Peer::Client(PublicKey::default()), Rejection::BadSignature);
+        tally.on_rejected(Peer::Client(PublicKey::default()), Rejection::BadSignature);
+        let status = tally.status(ReplicaId(0), ReplicaStatus::default());
+        assert_eq!(status.rejections["client/bad-signature"], 2);
+        assert_eq!(status.rejections["replica/bad-signature"], 1);
+        assert_eq!(status.rejected("bad-signature"), 3);
+        assert_eq!(status.rejected("signature"), 0);
+    }
+
+    #[test]
+    fn endings_that_refuse_nobody_are_no_rejections() {
+        let ended = [(Reason::Shutdown, 5), (Reason::UnknownKey, 2)];
+        let counters = Counters { ended: ended.into(), ..Counters::default() };
+        let mut status = Status::default();
+        status.add_socket("peer-socket", &counters);
+        assert_eq!(status.rejections.len(), 1);
+        assert_eq!(status.rejections["peer-socket/unknown-key"], 2);
+    }
+
+    #[test]
+    fn the_first_reason_to_halt_is_kept() {
+        let mut tally = Tally::default();
+        tally.on_halt("one".into());
+        tally.on_halt("other".into());
+        assert_eq!(tally.status(ReplicaId(0), ReplicaStatus::default()).halted.as_deref(), Some("one"));
+    }
+}
