@@ -137,7 +137,7 @@ impl Replica {
         let Peer::Replica(from) = peer else { return Err(Rejection::Unrequested) };
         if let [single] = headers.as_slice() {
             let id = (single.header.height, single.header.digest());
-            if self.fetches.arrived(&id) {
+            if self.fetches.header_arrived(&id) {
                 return self.on_header(*single, id, false);
             }
         }

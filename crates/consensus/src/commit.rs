@@ -91,7 +91,7 @@ impl Replica {
         }
         if progress {
             self.outbox.persist(Record::Committed(self.blocks.tip().0, self.blocks.tip().1));
-            self.after_commit();
+            self.after_commit(self.blocks.tip().0.0 - tip.0.0);
         }
         progress
     }
@@ -104,9 +104,9 @@ impl Replica {
     }
 
     /// [X1] The view timer restarts on progress; what can no longer be committed is dropped.
-    fn after_commit(&mut self) {
+    fn after_commit(&mut self, blocks: u64) {
         let tip = self.blocks.tip().0;
-        self.view.note_progress();
+        self.view.note_progress(blocks);
         self.timers.stop(Timer::View);
         self.timers.stop(Timer::Grace);
         self.chain.is_grace_over = false;

@@ -48,6 +48,11 @@ impl Fetches {
         self.headers.remove(id).is_some() || was_block
     }
 
+    /// A header came alone; says whether it was asked for.
+    pub(crate) fn header_arrived(&mut self, id: &BlockId) -> bool {
+        self.headers.remove(id).is_some()
+    }
+
     /// Nothing up to this height is needed any more.
     pub(crate) fn forget_to(&mut self, height: Height) {
         self.blocks.retain(|id, _| id.0 > height);

@@ -265,7 +265,8 @@ impl Replica {
                 None => {}
             }
         } else if !is_wanted {
-            return Err(Rejection::Unrequested);
+            let is_over = signed.header.view < self.view.entered;
+            return Err(if is_over { Rejection::StaleView } else { Rejection::Unrequested });
         }
         self.blocks.insert(signed, id.1);
         Ok(())

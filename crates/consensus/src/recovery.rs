@@ -125,13 +125,20 @@ impl Replica {
     fn resume_view(&mut self, own_proposals: &[BlockId], votes: &[Vote]) {
         let view = self.view.entered;
         self.tally.enter(view);
-        if view.0 > 0 {
-            self.chain = Chain::on(self.blocks.tip());
+        let tip = self.blocks.tip();
+        let is_tip_of_view = self.blocks.get(tip).is_some_and(|block| block.header().view == view);
+        if view.0 > 0 || is_tip_of_view {
+            self.chain = Chain::on(tip);
         }
         let in_view = |id: &&BlockId| self.blocks.get(**id).is_some_and(|block| block.header().view == view);
         let own: Vec<BlockId> = own_proposals.iter().filter(in_view).copied().collect();
-        if let Some(first) = own.first() {
+        let voted: Vec<BlockId> =
+            votes.iter().filter(|v| v.vote.view == view).map(|v| (v.vote.height, v.vote.digest)).collect();
+        if let Some(first) = own.first().filter(|_| !is_tip_of_view) {
             self.resume_base(*first);
+        }
+        if let Some(lowest) = voted.iter().min().filter(|_| !is_tip_of_view) {
+            self.resume_on(*lowest);
         }
         if self.is_primary() && (view.0 == 0 || !own.is_empty()) {
             let genesis = (quorate_types::Height(0), self.config.membership.genesis_block());
@@ -139,10 +146,10 @@ impl Replica {
             let certified = (view.0 == 0 && own.is_empty()).then_some(genesis.0);
             self.proposer = Some(Proposer::after(last, certified));
         }
-        for vote in votes.iter().filter(|vote| vote.vote.view == view) {
-            self.resume_candidates((vote.vote.height, vote.vote.digest));
+        for id in voted.into_iter().filter(|id| id.0 > tip.0) {
+            self.resume_candidates(id);
         }
-        for id in own {
+        for id in own.into_iter().filter(|id| id.0 > tip.0) {
             self.chain.add_candidate(id);
         }
         for vote in votes.iter().filter(|vote| vote.vote.view == view) {
@@ -160,6 +167,15 @@ impl Replica {
         if let Ok(base) = select(&changes, self.quorums(), primary_of) {
             self.chain.set_base(base);
             self.view.proof = Some(certificate);
+        }
+    }
+
+    /// The chain goes on from the lowest own vote. It may not be for the view's first block, but
+    /// everything above it stands above the first block, which is what C1 needs.
+    fn resume_on(&mut self, lowest: BlockId) {
+        let Some(parent) = self.blocks.get(lowest).map(|block| block.header().parent) else { return };
+        if self.chain.first.is_none() {
+            self.chain.set_base((lowest.0.minus(1), parent));
         }
     }
 

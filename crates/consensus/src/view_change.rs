@@ -68,8 +68,8 @@ impl ViewState {
         self.accepted = self.accepted.max(view);
     }
 
-    pub(crate) fn note_progress(&mut self) {
-        self.blocks_since += 1;
+    pub(crate) fn note_progress(&mut self, blocks: u64) {
+        self.blocks_since += blocks;
         if self.blocks_since >= BLOCKS_TO_HALVE {
             self.blocks_since = 0;
             self.failures = self.failures.saturating_sub(1);
