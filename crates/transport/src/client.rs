@@ -89,7 +89,7 @@ impl ClientEndpoint {
     }
 
     /// Closes all connections with [`Reason::Shutdown`](crate::Reason::Shutdown) and ends all tasks.
-    /// There are no events from then on.
+    /// Frames that are still queued are lost, and there are no events from then on.
     pub async fn shutdown(&self) {
         self.tasks.shutdown().await;
     }

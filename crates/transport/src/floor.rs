@@ -2,9 +2,9 @@
 //! which no protocol over this transport can get.
 
 use bytes::Bytes;
-use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use quinn::{Connection, RecvStream};
 use quorate_types::SecretKey;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::socket::{self, EndpointIdentity};
@@ -23,40 +23,33 @@ pub enum FloorError {
     Connection(String),
 }
 
-/// Sends `bytes` bytes to and fro over one stream on loopback, `rounds` times, and returns how long
-/// each round trip took. Two endpoints of the current runtime talk to each other.
+/// Sends `bytes` bytes (at least one) to and fro over one stream on loopback, `rounds` times, and returns how long
+/// each round trip took. The far end has a thread and a runtime of its own, as every replica and
+/// client has; this end runs where it is called.
 ///
 /// # Errors
 /// If loopback cannot be used.
 pub async fn ping_pong(rounds: usize, bytes: usize) -> Result<Vec<Duration>, FloorError> {
-    let server_key = SecretKey::from_seed(rand::random());
-    let client_key = SecretKey::from_seed(rand::random());
-    let config = Config::clients();
-    let tracker = Tracker::new();
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let bytes = bytes.max(1);
+    let far_key = SecretKey::from_seed(rand::random());
+    let near_key = SecretKey::from_seed(rand::random());
+    let (far_socket, address) = socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let tls = tls::client(&near_key, ALPN_CLIENT, far_key.public());
+    let far = tokio::task::spawn_blocking(move || -> Result<(), FloorError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(failed)?.block_on(echo(far_socket, &far_key, rounds, bytes))
+    });
 
-    let (socket, address) = socket::bind(loopback)?;
-    let tls = tls::server(&server_key, ALPN_CLIENT, Trust::Anyone);
-    let server = socket::server(tls, &config, 1, address);
-    let identity = EndpointIdentity::new(&server_key, ALPN_CLIENT);
-    let server = socket::endpoint(socket, Some(server), &identity, tracker.clone())?;
-
-    let (socket, _) = socket::bind(loopback)?;
-    let identity = EndpointIdentity::new(&client_key, ALPN_CLIENT);
-    let client = socket::endpoint(socket, None, &identity, tracker)?;
-    let tls = tls::client(&client_key, ALPN_CLIENT, server_key.public());
-    let dialled = socket::client(tls, &config, 1, address);
-    let connecting = client.connect_with(dialled, address, "quorate").map_err(failed)?;
-
-    let echo = tokio::spawn(echo(server.clone(), rounds, bytes));
-    let connection = connecting.await.map_err(failed)?;
-    let times = measure(&connection, rounds, bytes).await?;
-    client.close(0_u32.into(), b"done");
-    echo.await.map_err(failed)??;
-    server.close(0_u32.into(), b"done");
-    client.wait_idle().await;
-    server.wait_idle().await;
-    Ok(times)
+    let (near_socket, _) = socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let identity = EndpointIdentity::new(&near_key, ALPN_CLIENT);
+    let near = socket::endpoint(near_socket, None, &identity, Tracker::new())?;
+    let config = socket::client(tls, &Config::clients(), 1, address);
+    let connection = near.connect_with(config, address, "quorate").map_err(failed)?.await.map_err(failed)?;
+    let times = measure(&connection, rounds, bytes).await;
+    near.close(0_u32.into(), b"done");
+    far.await.map_err(failed)??;
+    near.wait_idle().await;
+    times
 }
 
 async fn measure(connection: &Connection, rounds: usize, bytes: usize) -> Result<Vec<Duration>, FloorError> {
@@ -78,17 +71,22 @@ async fn measure(connection: &Connection, rounds: usize, bytes: usize) -> Result
     Ok(times)
 }
 
-async fn echo(server: Endpoint, rounds: usize, bytes: usize) -> Result<(), FloorError> {
-    let incoming = server.accept().await.ok_or_else(|| failed("the endpoint was closed"))?;
-    let connection = incoming.await.map_err(failed)?;
-    let mut outgoing: SendStream = connection.open_uni().await.map_err(failed)?;
+async fn echo(socket: UdpSocket, key: &SecretKey, rounds: usize, bytes: usize) -> Result<(), FloorError> {
+    let address = socket.local_addr().map_err(failed)?;
+    let tls = tls::server(key, ALPN_CLIENT, Trust::Anyone);
+    let server = socket::server(tls, &Config::clients(), 1, address);
+    let identity = EndpointIdentity::new(key, ALPN_CLIENT);
+    let endpoint = socket::endpoint(socket, Some(server), &identity, Tracker::new())?;
+    let accepting = tokio::time::timeout(ACCEPT_MAX, endpoint.accept()).await.map_err(failed)?;
+    let connection = accepting.ok_or_else(|| failed("the endpoint was closed"))?.await.map_err(failed)?;
+    let mut outgoing = connection.open_uni().await.map_err(failed)?;
     let mut incoming = connection.accept_uni().await.map_err(failed)?;
     let message = Bytes::from(vec![9; bytes]);
     for _ in 0..rounds {
         receive(&mut incoming, bytes).await?;
         outgoing.write_chunk(message.clone()).await.map_err(failed)?;
     }
-    // Keep the connection until the other end has read the last answer and closes it.
+    // The near end closes the connection when it has read the last answer.
     connection.closed().await;
     Ok(())
 }
@@ -105,3 +103,6 @@ async fn receive(stream: &mut RecvStream, bytes: usize) -> Result<(), FloorError
 fn failed(error: impl std::fmt::Display) -> FloorError {
     FloorError::Connection(error.to_string())
 }
+
+/// Without a connection in this time, loopback does not work.
+const ACCEPT_MAX: Duration = Duration::from_secs(10);

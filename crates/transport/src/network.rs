@@ -171,8 +171,8 @@ impl PeerNetwork {
         self.shared.tally.snapshot()
     }
 
-    /// Closes all connections with [`Reason::Shutdown`], ends all tasks and frees the port. There are
-    /// no events from then on.
+    /// Closes all connections with [`Reason::Shutdown`], ends all tasks and frees the port. Frames
+    /// that are still queued are lost, and there are no events from then on.
     pub async fn shutdown(&self) {
         self.tasks.shutdown().await;
     }

@@ -94,8 +94,8 @@ impl ClientServer {
         self.clients.shared.tally.snapshot()
     }
 
-    /// Closes all connections with [`Reason::Shutdown`], ends all tasks and frees the port. There are
-    /// no events from then on.
+    /// Closes all connections with [`Reason::Shutdown`], ends all tasks and frees the port. Frames
+    /// that are still queued are lost, and there are no events from then on.
     pub async fn shutdown(&self) {
         self.tasks.shutdown().await;
     }

@@ -194,6 +194,27 @@ async fn a_flooding_client_is_not_read_further_and_starves_nobody() {
 }
 
 #[tokio::test]
+async fn a_client_that_vanishes_is_noticed_after_the_idle_timeout() {
+    let config = Config {
+        idle_timeout: Duration::from_millis(500),
+        keep_alive: Duration::from_millis(100),
+        ..small(Config::clients())
+    };
+    let (_server, mut requests, replica) = serve(config);
+    let machine = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let machine = machine.expect("a runtime");
+    let vanishing = {
+        let _inside = machine.enter();
+        connect(40, &[replica])
+    };
+    let (_, id) = requests.client_connected().await;
+    let vanish = tokio::task::spawn_blocking(move || machine.shutdown_timeout(Duration::from_secs(10)));
+    vanish.await.expect("all tasks are dropped");
+    drop(vanishing);
+    assert_eq!(requests.client_disconnected().await, (id, by_us(Reason::IdleTimeout)));
+}
+
+#[tokio::test]
 async fn answers_to_unknown_connections_are_dropped_by_name() {
     let (server, _requests, _) = serve(small(Config::clients()));
     assert_eq!(server.send(ConnectionId(7), frame(b"", b"")), Err(Dropped::UnknownPeer));

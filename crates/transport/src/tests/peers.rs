@@ -100,6 +100,33 @@ async fn a_peer_that_never_reads_costs_the_others_nothing() {
 }
 
 #[tokio::test]
+async fn bulk_data_that_waits_does_not_hold_up_consensus() {
+    // 256 bytes of room for each frame: four bulk frames may wait.
+    let config = Config { inbound_bytes_max: 1 << 10, ..small(Config::peers()) };
+    let (mut replicas, _) = cluster(2, &config).await;
+    let mut receiver = replicas.remove(1);
+    let sender = &replicas[0].network;
+    for _ in 0..20 {
+        sender.send(R1, Class::Bulk, frame(b"bulk", b"")).expect("there is room");
+    }
+    let mut waiting = Vec::new();
+    while waiting.len() < 4 {
+        match receiver.events.next().await {
+            Event::Frame { permit, .. } => waiting.push(permit),
+            other => panic!("expected a frame, not {other:?}"),
+        }
+    }
+    for _ in 0..50 {
+        sender.send(R1, Class::Consensus, frame(b"vote", b"")).expect("there is room");
+        assert_eq!(receiver.events.frame().await, (R0, frame(b"vote", b"")));
+    }
+    drop(waiting);
+    for _ in 4..20 {
+        assert_eq!(receiver.events.frame().await, (R0, frame(b"bulk", b"")));
+    }
+}
+
+#[tokio::test]
 async fn bytes_in_the_queue_are_bounded_too() {
     let config = Config { queue_bytes_max: 1 << 20, send_window_bytes: 64 << 10, ..small(Config::peers()) };
     let (replicas, _) = cluster(2, &config).await;
