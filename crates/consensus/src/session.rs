@@ -132,7 +132,6 @@ impl SessionTable {
         assert!(entry.height == height, "a request completes at the height at which it was admitted");
         assert!(entry.outcome.is_none(), "a request completes once");
         entry.outcome = Some(outcome);
-        known.leaf = None;
     }
 
     /// What [`Self::admit`] would say to a request in the next block if that had this time, or the
@@ -229,11 +228,10 @@ enum Opening {
 /// One open session.
 #[derive(Clone, Debug, Default)]
 struct Session {
-    highest: RequestNumber,
     executed_last: Height,
-    /// The admitted requests whose numbers are in the window.
+    /// The admitted requests whose numbers are in the window, so the highest one is always there.
     entries: BTreeMap<RequestNumber, Entry>,
-    /// The session's digest, unless it changed since it was computed.
+    /// The session's digest; cleared by an admission, and not computed again before that completed.
     leaf: Option<Digest>,
 }
 
@@ -253,7 +251,6 @@ impl Session {
         if number < self.lowest() {
             return Admission::Rejected(Outcome::Forgotten);
         }
-        self.highest = self.highest.max(number);
         self.executed_last = height;
         self.entries.insert(number, Entry { height, outcome: None, digest: None });
         let lowest = self.lowest();
@@ -275,7 +272,8 @@ impl Session {
 
     /// [R1] The lowest number that may still run.
     fn lowest(&self) -> RequestNumber {
-        self.highest.minus(SESSION_WINDOW - 1)
+        let highest = self.entries.last_key_value().map(|(number, _)| *number);
+        highest.unwrap_or_default().minus(SESSION_WINDOW - 1)
     }
 
     fn leaf(&mut self, id: &SessionId) -> Digest {
@@ -283,7 +281,7 @@ impl Session {
             return leaf;
         }
         let mut leaf = DigestBuilder::new("quorate session");
-        leaf.part(&canonical(&(id, self.highest, self.executed_last)));
+        leaf.part(&canonical(&(id, self.executed_last)));
         for (number, entry) in &mut self.entries {
             leaf.part(&entry.digest(*number).0);
         }

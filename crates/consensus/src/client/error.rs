@@ -26,14 +26,14 @@ pub enum ClientError {
     Rejected(Why),
     /// It may have run or may yet; retrying under this id is safe.
     Unknown(RequestId),
-    /// Nothing was sent: too few replicas are connected, or, if none is missing, earlier requests
-    /// of this client still wait.
+    /// Nothing was sent: too few replicas answer, or, if enough do, earlier requests of this client
+    /// still wait.
     NoQuorum {
-        /// Replicas that answered.
+        /// How many replicas answered.
         reached: usize,
-        /// Replicas that are needed.
+        /// How many are needed.
         needed: usize,
-        /// Those that did not answer.
+        /// Those that did not answer on their present connection, or have none.
         missing: Vec<ReplicaId>,
     },
 }
@@ -63,7 +63,7 @@ impl fmt::Display for ClientError {
                 "it is not known whether request {id} ran or will run; retry it under this id, which never \
                  runs it twice"
             ),
-            Self::NoQuorum { reached, needed, missing } if missing.is_empty() => write!(
+            Self::NoQuorum { reached, needed, .. } if reached >= needed => write!(
                 f,
                 "nothing was sent: {reached} replicas answer and {needed} are needed, but earlier requests of \
                  this client still wait; see what the cluster waits for with `quorate why`, then submit again"

@@ -217,7 +217,7 @@ fn every_error_says_what_to_do() {
     for (error, advice) in [
         (ClientError::Unknown(id), "retry it under this id"),
         (ClientError::NoQuorum { reached: 2, needed: 3, missing }, "check replica 1, 3"),
-        (ClientError::NoQuorum { reached: 4, needed: 3, missing: vec![] }, "`quorate why`"),
+        (ClientError::NoQuorum { reached: 3, needed: 3, missing: vec![R2] }, "`quorate why`"),
         (ClientError::Rejected(Why::TooLarge), "split it"),
         (ClientError::Rejected(Why::ForeignSession), "with that key"),
         (ClientError::Rejected(Why::NeverSubmitted), "submit the command"),
