@@ -1,1 +1,56 @@
-//! A whole cluster in one thread from one seed.
+//! A whole cluster in one thread from one seed: the real machines of replicas and clients and a real
+//! state machine, over a simulated network, simulated disks and simulated time.
+//!
+//! - [`Plan::generate`] and [`run`] make campaigns: a seed generates a plan, the plan runs, the
+//!   [`invariants`] judge every step, and the [`Report`] says what happened.
+//! - [`Sim`] is driven by hand, for tests that read as scenarios.
+//!
+//! Reading order: `world.rs` (what happens when), `perform.rs` and `drive_clients.rs` (the drivers
+//! of replicas and clients), `faults.rs`, then `observe.rs`, `history.rs` and `invariants`.
+
+mod world;
+
+mod perform;
+
+mod drive_clients;
+
+mod clients;
+mod costs;
+mod disk;
+mod faults;
+mod host;
+mod network;
+mod queue;
+mod setup;
+mod stream;
+mod tally;
+
+mod audit;
+mod chain;
+mod delays;
+mod history;
+pub mod invariants;
+mod observe;
+
+mod campaign;
+mod plan;
+mod run;
+mod sim;
+
+pub use audit::Audit;
+pub use campaign::{AttackTotals, Campaign, Totals};
+pub use chain::{Block, BlockRef, Chain, GENESIS, ReplicaSet};
+pub use clients::Workload;
+pub use costs::{Costs, Span};
+pub use delays::{BlockTimes, Delays};
+pub use faults::{Fault, TimedFault};
+pub use history::{Contribution, Durable, History, ReplicaFacts};
+pub use network::NetworkParameters;
+pub use observe::{Observation, Violation};
+pub use plan::{AttackChoice, Plan, Traitor};
+pub use run::{Report, liveness_bound, run, run_with_story, settling_bound};
+pub use setup::{Bounds, CLIENTS_MAX, Crypto, Setup, timing};
+pub use sim::{LATENCY, Sim, SimClient, SimOptions, SimReplica, WAIT_MAX};
+pub use stream::Stream;
+pub use tally::Tally;
+pub use world::EVENTS_MAX;

@@ -1,0 +1,171 @@
+//! What surrounds a replica's machine? Its disk, its state machine, its clock and, maybe, an
+//! adversary.
+
+use quorate_attack::{Attack, Participant};
+use quorate_consensus::{Execution, Input, Replica, ReplicaStatus};
+use quorate_machine::{Application, ApplicationFactory, BlockContext, Context, catch, root_of};
+use quorate_types::message::Outcome;
+use quorate_types::{Digest, Rejection, ReplicaId, SecretKey, Time};
+
+use crate::disk::Disk;
+use crate::setup::Setup;
+
+/// Simulations begin at this time on every clock, in nanoseconds since 1970: old enough that what
+/// is before it can be expressed.
+const EPOCH: u64 = 1_700_000_000_000_000_000;
+/// No timeout.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// One replica's process, or its remains.
+pub(crate) struct Host {
+    pub(crate) id: ReplicaId,
+    /// Counts the processes that ran here.
+    pub(crate) incarnation: u32,
+    pub(crate) disk: Disk,
+    /// How far its clock is ahead, in nanoseconds.
+    pub(crate) skew: u64,
+    /// When the state machine has done all that it was told, in nanoseconds.
+    pub(crate) busy_until: u64,
+    /// When the machine wants a timeout, in simulated nanoseconds.
+    pub(crate) timeout: u64,
+    /// The attack that it runs, also after a restart.
+    pub(crate) attack: Option<Attack>,
+    pub(crate) colluders: Vec<(ReplicaId, SecretKey)>,
+    participant: Option<Participant>,
+    application: Box<dyn Application>,
+    /// Deviations of processes that ended.
+    fired_before: u64,
+    last_status: ReplicaStatus,
+}
+
+impl Host {
+    pub(crate) fn new(id: ReplicaId, application: Box<dyn Application>) -> Self {
+        Self {
+            id,
+            incarnation: 0,
+            disk: Disk::initialised(),
+            skew: 0,
+            busy_until: 0,
+            timeout: NEVER,
+            attack: None,
+            colluders: Vec::new(),
+            participant: None,
+            application,
+            fired_before: 0,
+            last_status: ReplicaStatus::default(),
+        }
+    }
+
+    /// Starts a process from what the disk holds.
+    ///
+    /// # Errors
+    /// A record on the disk does not survive being written and read.
+    pub(crate) fn start(
+        &mut self,
+        now: u64,
+        setup: &Setup,
+        factory: &ApplicationFactory,
+        seed: u64,
+    ) -> Result<(), Rejection> {
+        let config = setup.config(self.id);
+        let replica = Replica::new(self.clock(now), config.clone(), self.disk.recover()?);
+        self.participant = Some(match self.attack {
+            Some(attack) => {
+                let seed = seed ^ u64::from(self.incarnation).rotate_right(16);
+                Participant::byzantine(replica, attack.build(), &config, self.colluders.clone(), seed)
+            }
+            None => Participant::honest(replica),
+        });
+        self.application = factory.make();
+        self.incarnation += 1;
+        self.busy_until = now;
+        Ok(())
+    }
+
+    /// Ends the process.
+    pub(crate) fn stop(&mut self) {
+        if let Some(participant) = self.participant.take() {
+            self.last_status = participant.status();
+            self.fired_before += participant.fired();
+        }
+        self.timeout = NEVER;
+        // What is in flight carries the old number.
+        self.incarnation += 1;
+        self.disk.crash();
+    }
+
+    pub(crate) const fn is_up(&self) -> bool {
+        self.participant.is_some()
+    }
+
+    pub(crate) fn participant(&mut self) -> Option<&mut Participant> {
+        self.participant.as_mut()
+    }
+
+    /// Gives the machine an input.
+    pub(crate) fn handle(&mut self, now: u64, input: Input) {
+        let clock = self.clock(now);
+        if let Some(participant) = &mut self.participant {
+            participant.handle(clock, input);
+        }
+    }
+
+    /// Asks the machine when it wants a timeout.
+    pub(crate) fn poll_timeout(&mut self) {
+        let timeout = self.participant.as_ref().and_then(Participant::poll_timeout);
+        self.timeout = timeout.map_or(NEVER, |time| time.0.saturating_sub(EPOCH + self.skew));
+    }
+
+    /// The replica's own clock.
+    pub(crate) const fn clock(&self, now: u64) -> Time {
+        Time(EPOCH + self.skew + now)
+    }
+
+    /// How often the attack deviated from the protocol, in all processes.
+    pub(crate) fn fired(&self) -> u64 {
+        self.fired_before + self.participant.as_ref().map_or(0, Participant::fired)
+    }
+
+    /// Where the replica stands, or stood when its process ended.
+    pub(crate) fn status(&self) -> ReplicaStatus {
+        self.participant.as_ref().map_or(self.last_status, Participant::status)
+    }
+
+    /// Executes a block.
+    ///
+    /// # Errors
+    /// The state machine panicked; the sentence names request and height.
+    pub(crate) fn execute(&mut self, execution: &Execution) -> Result<Vec<Outcome>, String> {
+        let block = BlockContext { height: execution.height, time: execution.time, digest: execution.block };
+        let commands = execution.commands.iter().zip(0..);
+        let outcomes = commands.map(|(command, position)| {
+            let context = Context::new(block, position, command.session.client, command.number);
+            catch(&context, || self.application.apply(&command.command, &context))
+        });
+        outcomes.collect::<Result<_, _>>().map_err(|panicked| panicked.to_string())
+    }
+
+    /// The root of the application's state.
+    ///
+    /// # Errors
+    /// The state machine panicked or cannot be written.
+    pub(crate) fn root(&mut self) -> Result<Digest, String> {
+        let root = catch(&"a snapshot", || root_of(self.application.freeze()));
+        root.map_err(|panicked| panicked.to_string())?.map_err(|error| error.to_string())
+    }
+
+    /// The application, for tests that look at its state.
+    pub(crate) fn application(&self) -> &dyn Application {
+        &*self.application
+    }
+}
+
+/// The clock of clients, who have no skew.
+pub(crate) const fn client_clock(now: u64) -> Time {
+    Time(EPOCH + now)
+}
+
+/// The simulated time of a client's clock.
+pub(crate) const fn from_client_clock(time: Time) -> u64 {
+    time.0.saturating_sub(EPOCH)
+}

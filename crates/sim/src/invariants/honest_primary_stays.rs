@@ -1,0 +1,53 @@
+//! Invariant 13: from a bound after healing on, no honest primary is deposed but by a D3 wish.
+
+use quorate_consensus::{Cause, Event};
+use quorate_types::{ReplicaId, View};
+
+use super::Invariant;
+use crate::chain::BlockRef;
+use crate::history::History;
+use crate::observe::{Observation, Violation};
+
+const PROPERTY: &str = "after healing no honest primary is deposed";
+
+/// Whether the bound has passed.
+#[derive(Debug)]
+pub(crate) struct HonestPrimaryStays {
+    is_settled: bool,
+}
+
+impl HonestPrimaryStays {
+    pub(crate) const fn new(_history: &History, _seed: u64) -> Self {
+        Self { is_settled: false }
+    }
+}
+
+impl Invariant for HonestPrimaryStays {
+    fn observe(
+        &mut self,
+        history: &History,
+        observation: &Observation<'_>,
+        _: Option<BlockRef>,
+    ) -> Result<(), Violation> {
+        match observation {
+            Observation::Settled => self.is_settled = true,
+            // Who joins W others follows at least one honest replica, which is judged itself.
+            Observation::Event(_, Event::ViewChange { cause: Cause::Others | Cause::Wish, .. }) => {}
+            Observation::Event(replica, Event::ViewChange { view, cause }) if self.is_settled => {
+                let left = view.minus(1);
+                let newest = history.honest().map(|other| history.replicas[other.index()].entered).max();
+                if is_honest_primary(history, left) && newest == Some(left) {
+                    let what = format!("replica {replica} gave up view {left} of an honest primary: {cause:?}");
+                    return Err(Violation::of(PROPERTY, what));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn is_honest_primary(history: &History, view: View) -> bool {
+    let primary = view.0 % u64::from(history.thresholds.n);
+    history.is_trusted(ReplicaId(u16::try_from(primary).unwrap_or(u16::MAX)))
+}

@@ -1,0 +1,75 @@
+//! What can be seen from outside? What honest replicas send, write, commit and execute, in the
+//! order in which it happens. Nothing that was observed is ever taken back.
+
+use quorate_consensus::client::Completed;
+use quorate_consensus::{Event, Execution, Halt, Record};
+use quorate_types::message::{Message, Outcome};
+use quorate_types::{Bundle, Digest, Evidence, Height, ReplicaId};
+
+/// One thing that was seen. "Replica" means an honest one wherever nothing else is said.
+#[derive(Clone, Copy, Debug)]
+pub enum Observation<'a> {
+    /// Anyone, honest or not, sent a message to anyone; only what it shows of blocks counts.
+    Shown(&'a Message),
+    /// A replica sent a message; once, however many get it.
+    Sent(ReplicaId, &'a Message),
+    /// A replica appended a record under this sequence number.
+    Appended(ReplicaId, u64, &'a Record),
+    /// Everything that a replica appended up to this number is durable.
+    Durable(ReplicaId, u64),
+    /// A replica said that something happened.
+    Event(ReplicaId, &'a Event),
+    /// A replica's state machine executed a block.
+    Executed(ReplicaId, &'a Execution, &'a [Outcome]),
+    /// The root of a replica's application after the block of this height.
+    Root(ReplicaId, Height, Digest),
+    /// A replica showed a proof against somebody.
+    Reported(ReplicaId, &'a Evidence),
+    /// A replica stopped because going on would do harm.
+    Halted(ReplicaId, &'a Halt),
+    /// A replica's process ended.
+    Stopped(ReplicaId),
+    /// A replica's process began from its disk.
+    Started(ReplicaId),
+    /// A replica lost its disk, without the mark.
+    Wiped(ReplicaId),
+    /// From now on the replica counts as Byzantine.
+    Distrusted(ReplicaId),
+    /// A client sent a bundle.
+    Issued(&'a Bundle),
+    /// A client's request ended with a reply. The client's number comes first.
+    Completed(usize, &'a Completed),
+    /// A client was told that its request had and will have no effect.
+    Refused(usize, &'a str),
+    /// The network healed and all replicas run.
+    Healed,
+    /// The bound for all that must end after healing has passed; what is still outstanding.
+    Overdue(&'a str),
+    /// Views have had time to settle: from now on no honest primary is deposed.
+    Settled,
+}
+
+/// A broken property. A simulation ends with the first one.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Violation {
+    /// The property's name.
+    pub property: &'static str,
+    /// What happened instead.
+    pub what: String,
+}
+
+impl Violation {
+    /// A violation of this property.
+    #[must_use]
+    pub fn of(property: &'static str, what: impl Into<String>) -> Self {
+        Self { property, what: what.into() }
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.property, self.what)
+    }
+}
+
+impl std::error::Error for Violation {}

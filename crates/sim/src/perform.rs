@@ -1,0 +1,157 @@
+//! What does a replica's driver do? Performs the actions of its machine, in simulated time.
+
+use quorate_consensus::{Action, Event as Said, Execution, Input, Peer, Recipients, Record};
+use quorate_types::message::{Message, ReplicaMessage};
+use quorate_types::{Height, PublicKey, ReplicaId, Unverified};
+
+use crate::observe::{Observation, Violation};
+use crate::queue::Event;
+use crate::world::World;
+
+impl World {
+    /// Performs one action.
+    pub(crate) fn perform(&mut self, replica: ReplicaId, action: Action) {
+        match action {
+            Action::Persist(sequence, record) => self.persist(replica, sequence, record),
+            Action::Send(to, message) => self.send(replica, to, message),
+            Action::Verify(peer, work) => self.verify(replica, peer, work),
+            Action::Execute(execution) => self.execute(replica, &execution),
+            Action::TakeSnapshot(height) => self.take_root(replica, height),
+            Action::Reply(client, message) => self.reply(replica, client, message),
+            Action::Report(evidence) => {
+                self.observe_of(replica, Observation::Reported(replica, &evidence));
+                self.tell(|| format!("replica {replica} shows proof against replica {}", evidence.replica));
+                let known = &mut self.counters.evidence;
+                if known.len() < EVIDENCE_MAX && !known.iter().any(|other| **other == **evidence) {
+                    known.push(evidence.into_inner());
+                }
+            }
+            Action::Reject(peer, reason) => {
+                *self.counters.rejections.entry(reason).or_default() += 1;
+                self.tell(|| format!("replica {replica} refuses a message of {peer:?}: {reason}"));
+            }
+            Action::Event(event) => self.on_event(replica, &event),
+            Action::Halt(halt) => {
+                self.tell(|| format!("replica {replica} halts: {halt}"));
+                self.observe_of(replica, Observation::Halted(replica, &halt));
+            }
+        }
+    }
+
+    fn persist(&mut self, replica: ReplicaId, sequence: u64, record: Record) {
+        self.observe_of(replica, Observation::Appended(replica, sequence, &record));
+        self.hosts[replica.index()].disk.append(sequence, record);
+        self.begin_sync(replica);
+    }
+
+    /// [D1] One sync covers everything that waits when it begins.
+    fn begin_sync(&mut self, replica: ReplicaId) {
+        let host = &mut self.hosts[replica.index()];
+        if let Some(through) = host.disk.begin_sync() {
+            let incarnation = host.incarnation;
+            let after = self.costs.sync_us.draw(&mut self.disk_random);
+            self.push(after, Event::Synced { replica, incarnation, through });
+        }
+    }
+
+    pub(crate) fn on_synced(&mut self, replica: ReplicaId, through: u64) {
+        self.hosts[replica.index()].disk.end_sync(through);
+        self.observe_of(replica, Observation::Durable(replica, through));
+        self.begin_sync(replica);
+        self.feed(replica, Input::Persisted(through));
+    }
+
+    fn send(&mut self, from: ReplicaId, to: Recipients, message: Message) {
+        if self.is_trusted(from) {
+            self.observe(Observation::Sent(from, &message));
+        } else {
+            self.observe(Observation::Shown(&message));
+        }
+        if let Message::Propose(propose) = &message {
+            self.delays.on_propose(self.now, &propose.header.header);
+        }
+        match to {
+            Recipients::One(to) => self.send_one(from, to, message),
+            Recipients::All => {
+                for to in self.others(from) {
+                    self.send_one(from, to, message.clone());
+                }
+            }
+        }
+    }
+
+    fn send_one(&mut self, from: ReplicaId, to: ReplicaId, message: Message) {
+        self.counters.sent[message.kind()] += 1;
+        if to.index() >= self.hosts.len() || !self.hosts[to.index()].is_up() {
+            return;
+        }
+        let connection = self.connection(from, to);
+        let [first, second] = self.network.send(self.now, from, to);
+        if let Some(time) = second {
+            self.queue.push(time, Event::Message { from, to, connection, message: message.clone() });
+        }
+        if let Some(time) = first {
+            self.queue.push(time, Event::Message { from, to, connection, message });
+        }
+    }
+
+    /// Checks at once; the result arrives later, so that results overtake each other.
+    fn verify(&mut self, replica: ReplicaId, peer: Peer, work: Unverified) {
+        let result = self.setup.verifier.check(work);
+        let after = self.costs.verify_us.draw(&mut self.verify_random);
+        self.push_input(after, replica, Input::Verified(peer, result));
+    }
+
+    fn execute(&mut self, replica: ReplicaId, execution: &Execution) {
+        match self.hosts[replica.index()].execute(execution) {
+            Ok(outcomes) => {
+                self.observe_of(replica, Observation::Executed(replica, execution, &outcomes));
+                let after = self.queue_up(replica);
+                self.push_input(after, replica, Input::Executed(execution.height, outcomes));
+            }
+            Err(panicked) => self.violate(Violation::of("the state machine does not panic", panicked)),
+        }
+    }
+
+    fn take_root(&mut self, replica: ReplicaId, height: Height) {
+        match self.hosts[replica.index()].root() {
+            Ok(root) => {
+                self.observe_of(replica, Observation::Root(replica, height, root));
+                let after = self.queue_up(replica);
+                self.push_input(after, replica, Input::Snapshot(height, root));
+            }
+            Err(panicked) => self.violate(Violation::of("the state machine does not panic", panicked)),
+        }
+    }
+
+    /// One state machine does one thing after the other. Gives when the next thing is done.
+    fn queue_up(&mut self, replica: ReplicaId) -> u64 {
+        let cost = self.costs.execute_us.draw(&mut self.execute_random);
+        let host = &mut self.hosts[replica.index()];
+        host.busy_until = host.busy_until.max(self.now) + cost;
+        host.busy_until - self.now
+    }
+
+    fn reply(&mut self, replica: ReplicaId, key: PublicKey, message: ReplicaMessage) {
+        let Some(client) = self.clients.iter().position(|client| client.key == key) else { return };
+        if self.unreachable.contains(&(client, replica.0)) {
+            return;
+        }
+        let is_opening = matches!(message, ReplicaMessage::Welcome { .. });
+        let incarnation = self.hosts[replica.index()].incarnation;
+        if let Some(time) = self.network.send_to_client(self.now, is_opening) {
+            self.queue.push(time, Event::ReplicaMessage { client, replica, incarnation, message });
+        }
+    }
+
+    fn on_event(&mut self, replica: ReplicaId, event: &Said) {
+        if let Said::Committed { digest, .. } = event {
+            self.delays.on_commit(self.now, replica, digest);
+        }
+        self.tell(|| format!("replica {replica}: {event:?}"));
+        self.observe_of(replica, Observation::Event(replica, event));
+    }
+}
+
+/// Most proofs that are kept of one run.
+const EVIDENCE_MAX: usize = 256;

@@ -1,0 +1,293 @@
+//! What happens in a run? A plan is data: a seed generates it, it is stored as JSON, and running it
+//! again gives the same run.
+
+use quorate_attack::Attack;
+use serde::{Deserialize, Serialize};
+
+use crate::clients::Workload;
+use crate::costs::{Costs, Span};
+use crate::faults::{Fault, TimedFault};
+use crate::network::NetworkParameters;
+use crate::setup::{Bounds, Crypto};
+use crate::stream::Stream;
+
+/// Everything that decides a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The seed of every random stream.
+    pub seed: u64,
+    /// How many replicas there are.
+    pub replicas: u16,
+    /// How they sign.
+    pub crypto: Crypto,
+    /// Parameters of the protocol.
+    pub bounds: Bounds,
+    /// What clients ask for.
+    pub workload: Workload,
+    /// How the network behaves until it heals.
+    pub network: NetworkParameters,
+    /// What local work costs.
+    pub costs: Costs,
+    /// How far each replica's clock is ahead, in microseconds.
+    pub skews_us: Vec<u64>,
+    /// The replicas that lie, from the start to the end.
+    pub byzantine: Vec<Traitor>,
+    /// What goes wrong and when; the last one is [`Fault::Heal`].
+    pub faults: Vec<TimedFault>,
+}
+
+/// A replica that lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traitor {
+    /// Which.
+    pub replica: u16,
+    /// The name of its attack.
+    pub attack: String,
+}
+
+/// Which attacks a seed may choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttackChoice {
+    /// Any, or none at all.
+    All,
+    /// Always this one.
+    One(Attack),
+    /// No replica lies.
+    None,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn generate(seed: u64, replicas: u16, crypto: Crypto, attacks: AttackChoice) -> Self {
+        let mut random = Stream::new(seed, "plan");
+        let byzantine = draw_traitors(&mut random, replicas, attacks);
+        let heal_us = random.between(80_000, 300_000);
+        let mut episodes = Episodes { random: Stream::new(seed, "faults"), replicas, heal_us, faults: Vec::new() };
+        episodes.draw(byzantine.iter().map(|traitor| traitor.replica).collect());
+        let skew_us = random.pick(&[0, 1000, 50_000]);
+        Self {
+            seed,
+            replicas,
+            crypto,
+            bounds: draw_bounds(&mut random),
+            workload: draw_workload(&mut random, replicas),
+            network: draw_network(&mut random),
+            costs: draw_costs(&mut random),
+            skews_us: (0..replicas).map(|_| random.below(skew_us + 1)).collect(),
+            byzantine,
+            faults: episodes.faults,
+        }
+    }
+}
+
+/// The greatest number of liars that a cluster of this size survives.
+const fn liars_max(replicas: u16) -> usize {
+    (replicas as usize - 1) / 3
+}
+
+fn draw_traitors(random: &mut Stream, replicas: u16, attacks: AttackChoice) -> Vec<Traitor> {
+    let count = match attacks {
+        AttackChoice::None => 0,
+        AttackChoice::All if random.chance(350) => 0,
+        _ => 1 + random.index(liars_max(replicas)),
+    };
+    let mut others: Vec<u16> = (0..replicas).collect();
+    random.shuffle(&mut others);
+    let mut traitors = Vec::new();
+    for index in 0..count {
+        let attack = match attacks {
+            AttackChoice::One(attack) => attack,
+            _ => random.pick(Attack::ALL),
+        };
+        // The primaries of the first views do the most harm, and some attacks need to be primary.
+        let is_early = index == 0 && (attack.is_primary_attack() || random.chance(500));
+        let replica = if is_early { random.pick(&[0, 0, 0, 1]) } else { others[index] };
+        if !traitors.iter().any(|known: &Traitor| known.replica == replica) {
+            traitors.push(Traitor { replica, attack: attack.name().to_owned() });
+        }
+    }
+    traitors
+}
+
+fn draw_bounds(random: &mut Stream) -> Bounds {
+    let (window, blocks_in_flight_max) = (random.pick(&[8, 16, 64]), random.pick(&[2, 8, 32, 32]));
+    Bounds { checkpoint_interval: 4, window, blocks_in_flight_max }
+}
+
+fn draw_workload(random: &mut Stream, replicas: u16) -> Workload {
+    let clients = random.pick(&[1, 2, 2, 3]);
+    let burst = random.pick(&[1, 1, 1, 4]);
+    let is_behind_a_wall = random.chance(100);
+    let wall = (random.index(clients), u16::try_from(random.below(u64::from(replicas))).unwrap_or(0));
+    Workload {
+        clients,
+        requests: if burst == 1 { 26 / clients as u32 } else { 56 / clients as u32 },
+        requests_after: 2,
+        burst,
+        think_min_us: 0,
+        think_max_us: random.pick(&[0, 2_000, 10_000, 20_000]),
+        unreachable: if is_behind_a_wall { vec![wall] } else { Vec::new() },
+    }
+}
+
+fn draw_network(random: &mut Stream) -> NetworkParameters {
+    let (latency_min_us, latency_max_us) = random.pick(&[(500, 500), (200, 1000), (100, 3000), (1000, 4000)]);
+    let (straggler, straggler_us) = random.pick(&[(0, 0), (0, 0), (20, 20_000), (50, 60_000)]);
+    NetworkParameters {
+        latency_min_us,
+        latency_max_us,
+        straggler,
+        straggler_us,
+        loss: random.pick(&[0, 0, 0, 5, 20, 80]),
+        duplication: random.pick(&[0, 0, 10, 100]),
+        is_ordered: random.chance(300),
+    }
+}
+
+fn draw_costs(random: &mut Stream) -> Costs {
+    Costs {
+        sync_us: random.pick(&[Span(0, 0), Span(50, 300), Span(50, 300), Span(200, 3000)]),
+        verify_us: random.pick(&[Span(0, 0), Span(0, 50), Span(0, 500)]),
+        execute_us: random.pick(&[Span(0, 0), Span(10, 200), Span(0, 3000)]),
+    }
+}
+
+/// Draws what goes wrong, in episodes that begin and end.
+struct Episodes {
+    random: Stream,
+    replicas: u16,
+    heal_us: u64,
+    faults: Vec<TimedFault>,
+}
+
+impl Episodes {
+    fn draw(&mut self, traitors: Vec<u16>) {
+        let count = self.random.pick(&[0, 0, 1, 1, 2, 3]);
+        for _ in 0..count {
+            let begin = self.random.between(2_000, self.heal_us);
+            let end = begin + self.random.between(5_000, 120_000);
+            match self.random.below(10) {
+                0 | 1 => self.cut(begin, end),
+                2 | 3 => self.partition(begin, end),
+                4 => self.bridge(begin, end),
+                5 => self.crash_all(begin, end),
+                6 => self.crash_primary(begin, end),
+                _ => self.crash_some(begin, end),
+            }
+        }
+        if traitors.len() < liars_max(self.replicas) && self.random.chance(200) {
+            self.lose_a_disk(&traitors);
+        }
+        self.faults.retain(|fault| fault.at_us < self.heal_us);
+        self.faults.sort_by_key(|fault| fault.at_us);
+        self.push(self.heal_us, Fault::Heal);
+    }
+
+    fn push(&mut self, at_us: u64, fault: Fault) {
+        self.faults.push(TimedFault { at_us, fault });
+    }
+
+    fn draw_replica(&mut self) -> u16 {
+        u16::try_from(self.random.below(u64::from(self.replicas))).unwrap_or(0)
+    }
+
+    fn draw_order(&mut self) -> Vec<u16> {
+        let mut order: Vec<u16> = (0..self.replicas).collect();
+        self.random.shuffle(&mut order);
+        order
+    }
+
+    fn cut(&mut self, begin: u64, end: u64) {
+        for _ in 0..=self.random.below(3) {
+            let (from, to) = (self.draw_replica(), self.draw_replica());
+            if from != to {
+                self.push(begin, Fault::Cut { from, to });
+            }
+        }
+        self.push(end, Fault::Restore);
+    }
+
+    fn partition(&mut self, begin: u64, end: u64) {
+        let mut left = self.draw_order();
+        let size = 1 + self.random.index(left.len() - 1);
+        let right = left.split_off(size);
+        self.push(begin, Fault::Partition { groups: vec![left, right] });
+        self.push(end, Fault::Restore);
+    }
+
+    fn bridge(&mut self, begin: u64, end: u64) {
+        let mut left = self.draw_order();
+        let bridge = left.pop().unwrap_or(0);
+        let size = 1 + self.random.index(left.len() - 1);
+        let right = left.split_off(size);
+        self.push(begin, Fault::Bridge { bridge, left, right });
+        self.push(end, Fault::Restore);
+    }
+
+    fn crash(&mut self, replica: u16, begin: u64, end: u64) {
+        self.push(begin, Fault::Crash(replica));
+        self.push(end, Fault::Restart(replica));
+    }
+
+    fn crash_all(&mut self, begin: u64, end: u64) {
+        for replica in self.draw_order() {
+            let (late, later) = (self.random.below(5_000), self.random.below(5_000));
+            self.crash(replica, begin + late, end + later);
+        }
+    }
+
+    /// The primaries of the first views are likely to be primary at that time.
+    fn crash_primary(&mut self, begin: u64, end: u64) {
+        let replica = self.random.pick(&[0, 0, 1]);
+        self.crash(replica, begin, end);
+    }
+
+    fn crash_some(&mut self, begin: u64, end: u64) {
+        let count = 1 + self.random.index(usize::from(self.replicas) - 1);
+        for replica in self.draw_order().into_iter().take(count.min(1 + self.random.index(count))) {
+            self.crash(replica, begin, end);
+        }
+    }
+
+    /// [D3] Wiped replicas count as faulty, so there are no more of them and of liars than f.
+    fn lose_a_disk(&mut self, traitors: &[u16]) {
+        let replica = self.draw_replica();
+        if traitors.contains(&replica) {
+            return;
+        }
+        let begin = self.random.between(10_000, self.heal_us);
+        let end = begin + self.random.between(5_000, 60_000);
+        let with_mark = self.random.chance(250);
+        self.push(begin, Fault::Crash(replica));
+        self.push(begin, Fault::Wipe { replica, with_mark });
+        self.push(end, Fault::Restart(replica));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_data() {
+        for seed in 0..50 {
+            let plan = Plan::generate(seed, 4, Crypto::Fast, AttackChoice::All);
+            assert_eq!(plan, Plan::generate(seed, 4, Crypto::Fast, AttackChoice::All));
+            let json = serde_json::to_string(&plan).expect("a plan is plain data");
+            assert_eq!(plan, serde_json::from_str(&json).expect("it reads what it wrote"));
+        }
+    }
+
+    #[test]
+    fn no_plan_has_more_liars_than_the_cluster_survives() {
+        for (seed, replicas) in (0..600).zip([4, 7, 10].into_iter().cycle()) {
+            let plan = Plan::generate(seed, replicas, Crypto::Fast, AttackChoice::All);
+            let wiped = plan.faults.iter().filter(|timed| matches!(timed.fault, Fault::Wipe { .. }));
+            assert!(plan.byzantine.len() + wiped.count() <= liars_max(replicas), "seed {seed}");
+            assert_eq!(plan.faults.last().map(|timed| &timed.fault), Some(&Fault::Heal));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! How does a run go? Faults, healing, then everything that was asked for must come to its end.
+
+use quorate_attack::Attack;
+use quorate_consensus::Timing;
+use quorate_machine::ApplicationFactory;
+use quorate_types::message::Message;
+use quorate_types::{Height, ReplicaId};
+use std::time::Duration;
+
+use crate::audit::Audit;
+use crate::faults::Fault;
+use crate::observe::{Observation, Violation};
+use crate::plan::Plan;
+use crate::setup::Setup;
+use crate::tally::Tally;
+use crate::world::{Parts, World};
+
+/// What came out of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// Events that happened.
+    pub events: u64,
+    /// Simulated time that passed.
+    pub simulated: Duration,
+    /// The height up to which honest replicas committed.
+    pub commits: u64,
+    /// The highest view that an honest replica entered.
+    pub view_changes: u64,
+    /// How many checkpoints became stable.
+    pub checkpoints: u64,
+    /// The attacks that were made, and how often each deviated from the protocol.
+    pub attacks: Vec<(Attack, u64)>,
+    /// The first property that was broken, and the number of the event that broke it.
+    pub violation: Option<(Violation, u64)>,
+    /// Messages that replicas sent, by their kind in [`Message::KINDS`].
+    pub sent: [u64; Message::KINDS.len()],
+    /// The hash over every event.
+    pub audit: Audit,
+    /// The main events in words, if they were asked for.
+    pub story: Vec<String>,
+}
+
+/// Runs a plan.
+///
+/// # Panics
+/// If the plan names an unknown attack, a replica that does not exist, or a cluster that cannot be.
+#[must_use]
+pub fn run(plan: &Plan) -> Report {
+    Run::new(plan, false).finish()
+}
+
+/// Runs a plan and tells its main events.
+///
+/// # Panics
+/// As [`run`].
+#[must_use]
+pub fn run_with_story(plan: &Plan) -> Report {
+    Run::new(plan, true).finish()
+}
+
+/// How long after healing everything may take that was asked for: every liar in turn is primary for
+/// as long as it may be, twice over, and a primary that is as slow as it can be handles one request
+/// of each client at a time.
+#[must_use]
+pub fn liveness_bound(timing: &Timing, liars: u32, requests: u32) -> Duration {
+    timing.view_timeout_max * (2 * (liars + 3) + requests) + timing.status_interval * 16
+}
+
+/// How long after healing views may still change: what [`liveness_bound`] allows without requests.
+#[must_use]
+pub fn settling_bound(timing: &Timing, liars: u32) -> Duration {
+    liveness_bound(timing, liars, 0)
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    world: World,
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, with_story: bool) -> Self {
+        let setup = Setup::planned(plan.replicas, plan.crypto, plan.bounds);
+        let application = ApplicationFactory::new(Tally::default);
+        let mut world = World::new(Parts {
+            seed: plan.seed,
+            setup,
+            network: plan.network.clone(),
+            costs: plan.costs,
+            application,
+            workload: plan.workload.clone(),
+        });
+        world.faults.clone_from(&plan.faults);
+        world.story = with_story.then(Vec::new);
+        for (host, skew_us) in world.hosts.iter_mut().zip(&plan.skews_us) {
+            host.skew = skew_us * 1000;
+        }
+        let mut run = Self { plan, world };
+        run.turn_traitors();
+        run
+    }
+
+    /// Traitors know each other's keys.
+    fn turn_traitors(&mut self) {
+        let liars: Vec<ReplicaId> = self.plan.byzantine.iter().map(|traitor| ReplicaId(traitor.replica)).collect();
+        for traitor in &self.plan.byzantine {
+            let replica = ReplicaId(traitor.replica);
+            let colluders = liars.iter().filter(|other| **other != replica);
+            let colluders = colluders.map(|other| (*other, self.world.setup.key(*other))).collect();
+            let attack = Attack::from_name(&traitor.attack).unwrap_or_else(|| panic!("unknown attack {}", traitor.attack));
+            self.world.hosts[replica.index()].attack = Some(attack);
+            self.world.hosts[replica.index()].colluders = colluders;
+            self.world.distrust(replica);
+        }
+    }
+
+    fn finish(mut self) -> Report {
+        self.world.start();
+        self.world.demand(self.plan.workload.requests);
+        let healed = self.plan.faults.iter().rfind(|timed| timed.fault == Fault::Heal);
+        let healed = healed.map_or(0, |timed| timed.at_us * 1000);
+        while self.world.step(healed) {}
+        self.world.now = self.world.now.max(healed);
+        let liars = self.world.invariants.history().thresholds.f;
+        let timing = self.world.setup.timing.clone();
+        let bound = |requests| nanos(liveness_bound(&timing, liars, requests));
+        self.complete(healed + bound(self.plan.workload.requests));
+        self.rest_until(healed + nanos(settling_bound(&timing, liars)));
+        self.world.observe(Observation::Settled);
+        self.world.demand(self.plan.workload.requests_after);
+        self.complete(self.world.now + bound(self.plan.workload.requests_after));
+        self.converge(self.world.now + bound(0));
+        self.report()
+    }
+
+    /// Runs until all clients have what they asked for.
+    fn complete(&mut self, deadline: u64) {
+        while !self.world.clients.iter().all(|client| client.is_done()) {
+            if !self.world.step(deadline) {
+                return self.overdue(|world| {
+                    let open = world.clients.iter().map(|client| client.outstanding.len());
+                    format!("requests that are still open, by client: {:?}", open.collect::<Vec<_>>())
+                });
+            }
+        }
+    }
+
+    /// Lets time pass.
+    fn rest_until(&mut self, time: u64) {
+        while self.world.step(time) {}
+        self.world.now = self.world.now.max(time);
+    }
+
+    /// Runs until all honest replicas are at the same height.
+    fn converge(&mut self, deadline: u64) {
+        while !self.is_converged() {
+            if !self.world.step(deadline) {
+                return self.overdue(|world| {
+                    let heights = honest(world).map(|replica| {
+                        let status = world.hosts[replica.index()].status();
+                        (replica.0, status.executed.0, status.view.0, status.is_recovering)
+                    });
+                    format!("honest replicas that differ (replica, executed, view, recovering): {:?}", heights.collect::<Vec<_>>())
+                });
+            }
+        }
+    }
+
+    fn is_converged(&self) -> bool {
+        let mut reached = honest(&self.world).map(|replica| {
+            let status = self.world.hosts[replica.index()].status();
+            (status.executed, status.is_recovering)
+        });
+        let Some(first) = reached.next() else { return true };
+        let highest = honest(&self.world).map(|replica| self.world.hosts[replica.index()].status().committed).max();
+        Some(first.0) == highest && !first.1 && reached.all(|other| other == first)
+    }
+
+    fn overdue(&mut self, what: impl FnOnce(&World) -> String) {
+        let what = what(&self.world);
+        self.world.observe(Observation::Overdue(&what));
+    }
+
+    fn report(self) -> Report {
+        let world = self.world;
+        let statuses = || honest(&world).map(|replica| world.hosts[replica.index()].status());
+        let commits = statuses().map(|status| status.committed).max().unwrap_or(Height(0)).0;
+        let stable = statuses().map(|status| status.stable).max().unwrap_or(Height(0)).0;
+        let attacks = world.hosts.iter().filter_map(|host| Some((host.attack?, host.fired())));
+        Report {
+            seed: self.plan.seed,
+            events: world.events,
+            simulated: Duration::from_nanos(world.now),
+            commits,
+            view_changes: statuses().map(|status| status.view.0).max().unwrap_or(0),
+            checkpoints: stable / self.plan.bounds.checkpoint_interval,
+            attacks: attacks.collect(),
+            sent: world.counters.sent,
+            audit: world.audit,
+            violation: world.violation.clone().map(|violation| (violation, world.events)),
+            story: world.story.unwrap_or_default(),
+        }
+    }
+}
+
+fn honest(world: &World) -> impl Iterator<Item = ReplicaId> + '_ {
+    world.invariants.history().honest()
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
