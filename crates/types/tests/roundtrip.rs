@@ -17,6 +17,7 @@ use quorate_types::{
     BUNDLE_OVERHEAD_MAX, BUNDLE_REQUESTS_MAX, Batch, Bundle, Frame, Height, PublicKey, Rejection,
     RequestNumber, Scheme, SessionId, Time, View,
 };
+use serde::Deserialize as _;
 
 proptest! {
     #[test]
@@ -167,6 +168,17 @@ fn a_list_over_its_limit_is_refused() {
     check::<_, BUNDLE_REQUESTS_MAX>((RequestNumber(1), String::new()));
     assert!(Limited::<u8, 2>::new(vec![1, 2, 3]).is_none());
     assert_eq!(Limited::<u8, 2>::take([1, 2, 3]).into_vec(), [1, 2]);
+}
+
+/// A list that announces too much is refused before its first element is read; one that announces
+/// nothing, as in JSON, when the first element too many comes.
+#[test]
+fn a_list_over_its_limit_is_refused_by_its_announcement_or_by_counting() {
+    let unread = (0..3_u8).inspect(|_| panic!("an element was read"));
+    let announced = serde::de::value::SeqDeserializer::<_, serde::de::value::Error>::new(unread);
+    assert!(Limited::<u8, 2>::deserialize(announced).is_err());
+    assert!(serde_json::from_str::<Limited<u8, 2>>("[1, 2]").is_ok());
+    assert!(serde_json::from_str::<Limited<u8, 2>>("[1, 2, 3]").is_err());
 }
 
 #[test]

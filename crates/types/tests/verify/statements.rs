@@ -149,7 +149,7 @@ fn clients_statements_are_none_of_a_replica() {
     assert_eq!(check(&cluster, 0, &statement, &signed), Err(Rejection::UnknownSigner));
 }
 
-/// Statements whose encodings are equal still have different signed bytes.
+/// That no domain is the beginning of another is shown beside the golden bytes.
 #[test]
 fn a_signature_of_one_kind_is_none_of_another() {
     for scheme in SCHEMES {
@@ -163,7 +163,7 @@ fn a_signature_of_one_kind_is_none_of_another() {
                 }
             }
         }
-        // (epoch, height, block, root) and (epoch, view, height, digest) may have equal bytes.
+        // A wish's content is the beginning of a view change's.
         let vote = cluster.vote(0, 1);
         let view_change = Statement::ViewChange { epoch: vote.epoch, view: vote.view, content: vote.digest };
         let wish = Statement::Wish { epoch: vote.epoch, view: vote.view };
