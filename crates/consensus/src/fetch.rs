@@ -214,6 +214,12 @@ impl Replica {
             }
             Data::Block { header, batch } => {
                 let id = (header.header.height, header.header.digest());
+                if self.blocks.get(id).is_some_and(|block| block.batch().is_some())
+                    || id.0 <= self.blocks.tip().0
+                {
+                    // Asked for twice, as an answer was slow.
+                    return Ok(());
+                }
                 if !self.fetches.is_wanted(&id) {
                     return Err(Rejection::Unrequested);
                 }
