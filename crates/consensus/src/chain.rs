@@ -16,6 +16,8 @@ const LINKS_KEPT: u64 = 128;
 pub(crate) struct Chain {
     /// The height of the view's first block R_v, once its certificate showed it. Genesis is R_0.
     pub(crate) first: Option<Height>,
+    /// A height at which a block of the view is certified or committed, so that R_v is not above it.
+    floor: Option<Height>,
     /// The block on which the lowest link stands.
     anchor: BlockId,
     /// The blocks above the anchor, without gaps.
@@ -40,6 +42,7 @@ impl Chain {
     pub(crate) const fn on(anchor: BlockId) -> Self {
         Self {
             first: None,
+            floor: None,
             anchor,
             links: BTreeMap::new(),
             candidates: BTreeMap::new(),
@@ -49,12 +52,16 @@ impl Chain {
         }
     }
 
-    /// [V3] The first block of the view extends this one.
-    pub(crate) fn set_base(&mut self, base: BlockId) {
+    /// [V3] The first block of the view extends this one. Links that stand on another block are
+    /// not of the view's chain, unless a certificate or commit showed that they are; says whether
+    /// they were dropped.
+    pub(crate) fn set_base(&mut self, base: BlockId) -> bool {
         self.first = Some(base.0.next());
-        if self.links.is_empty() {
-            self.anchor = base;
+        if self.floor.is_some() || self.anchor == base {
+            return false;
         }
+        self.restart_on(base);
+        true
     }
 
     /// Starts again from a block of the view.
@@ -80,9 +87,9 @@ impl Chain {
         self.candidates.get(&height).copied()
     }
 
-    /// Whether everything above this height stands above the view's first block (C1).
+    /// [C1] Whether a block at this height is known to stand above the view's first block.
     pub(crate) fn is_above_first(&self, height: Height) -> bool {
-        height > self.first.unwrap_or(self.anchor.0)
+        self.first.or(self.floor).is_some_and(|first| height > first)
     }
 
     /// Takes the first header of its height; says whether there was room.
@@ -146,20 +153,35 @@ impl Replica {
     /// Skips what it does not need: a certificate of the view, or a committed block of the view,
     /// above the links is a place to go on from, as long as its own last vote lies below it (V2).
     fn try_restart_chain(&mut self) {
-        let top = self.chain.top();
-        let certified = &self.safety.high_qc().vote;
+        let certified = self.safety.high_qc().vote;
         let has_voted = self.safety.last_vote().is_some_and(|vote| vote.view == self.view.entered);
-        if certified.view == self.view.entered && certified.height > top.0 && !has_voted {
-            let certified = (certified.height, certified.digest);
-            self.chain.restart_on(certified);
+        if certified.view == self.view.entered {
+            self.chain.floor.get_or_insert(certified.height);
+            let id = (certified.height, certified.digest);
+            if !has_voted && id.0 >= self.chain.anchor.0 && !self.chain.contains(id.0, &id.1) {
+                self.restart_chain_on(id);
+            }
         }
         let tip = self.blocks.tip();
-        if tip.0 > self.chain.top().0 && self.is_past_last_vote() {
-            let is_of_view =
-                self.blocks.get(tip).is_some_and(|block| block.header().view == self.view.entered);
-            if is_of_view {
-                self.chain.restart_on(tip);
+        let is_of_view = self.blocks.get(tip).is_some_and(|block| block.header().view == self.view.entered);
+        if is_of_view {
+            self.chain.floor.get_or_insert(tip.0);
+            if tip.0 > self.chain.top().0 && self.is_past_last_vote() {
+                self.restart_chain_on(tip);
             }
+        }
+    }
+
+    /// What was acknowledged on other links does not count on the new ones.
+    fn restart_chain_on(&mut self, anchor: BlockId) {
+        self.chain.restart_on(anchor);
+        self.tally.forget_acknowledged();
+    }
+
+    /// [V3] The first block of the view extends this one.
+    pub(crate) fn set_base(&mut self, base: BlockId) {
+        if self.chain.set_base(base) {
+            self.tally.forget_acknowledged();
         }
     }
 

@@ -165,7 +165,7 @@ impl Replica {
         let changes: Vec<_> = certificate.view_changes.iter().collect();
         let primary_of = |view| self.config.membership.primary(view);
         if let Ok(base) = select(&changes, self.quorums(), primary_of) {
-            self.chain.set_base(base);
+            self.set_base(base);
             self.view.proof = Some(certificate);
         }
     }
@@ -175,7 +175,7 @@ impl Replica {
     fn resume_on(&mut self, lowest: BlockId) {
         let Some(parent) = self.blocks.get(lowest).map(|block| block.header().parent) else { return };
         if self.chain.first.is_none() {
-            self.chain.set_base((lowest.0.minus(1), parent));
+            self.set_base((lowest.0.minus(1), parent));
         }
     }
 

@@ -288,7 +288,7 @@ impl Replica {
         }
         let certificate = Verified::of_view_changes(chosen).into_inner();
         self.view.proof = Some(Arc::clone(&certificate));
-        self.chain.set_base(base);
+        self.set_base(base);
         self.mark_included(base);
         let is_limited = mutation::is(Mutation::LimitsOnFirstBlock)
             && base.0.0 >= self.blocks.tip().0.0 + self.config.parameters.blocks_in_flight_max;
@@ -390,7 +390,7 @@ impl Replica {
             let digest = claimed.header.digest();
             self.blocks.insert(claimed, digest);
         }
-        self.chain.set_base(base);
+        self.set_base(base);
         self.mark_included(base);
         Ok(())
     }

@@ -126,6 +126,13 @@ impl Tally {
         }
     }
 
+    /// The own chain starts again: nothing is acknowledged on it yet.
+    pub(crate) fn forget_acknowledged(&mut self) {
+        for ballot in &mut self.present {
+            ballot.acked = Height(0);
+        }
+    }
+
     /// A block joined the own chain: votes that came before it count now.
     pub(crate) fn on_linked(&mut self, height: Height, digest: Digest) {
         for ballot in &mut self.present {

@@ -1,6 +1,9 @@
 //! A cluster of real cores, driven by hand: every message is delivered when the test says so, in
 //! rounds, so that a round is one message delay.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, unused_imports, missing_docs)]
+
+mod byzantine;
+pub use byzantine::Made;
 
 use bytes::Bytes;
 use quorate_consensus::{
