@@ -132,6 +132,12 @@ impl History {
     pub fn is_proven_slow(&self, block: BlockRef) -> bool {
         self.could_reach(self.chain[block].commits, self.thresholds.quorum)
     }
+    /// [C4] Whether a proof covers it, its own or that of a descendant.
+    #[must_use]
+    pub fn is_proven(&self, block: BlockRef) -> bool {
+        let mut proven = self.proven.range(self.chain[block].view..);
+        proven.any(|(_, highest)| self.chain.is_ancestor(block, *highest))
+    }
     /// The highest block that is proven committed in views below this one.
     #[must_use]
     pub fn proven_below(&self, view: View) -> Option<BlockRef> {

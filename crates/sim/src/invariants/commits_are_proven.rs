@@ -28,8 +28,7 @@ impl CommitsAreProven {
     fn is_proven(&self, history: &History, replica: ReplicaId, block: BlockRef, rule: CommitRule) -> bool {
         let height = history.chain[block].height;
         match rule {
-            CommitRule::Fast => history.is_proven_fast(block),
-            CommitRule::Slow => history.is_proven_slow(block),
+            CommitRule::Fast | CommitRule::Slow => history.is_proven(block),
             CommitRule::Proof => {
                 let told = history.honest().filter(|other| self.told[other.index()] >= height);
                 let told = told.fold(0, |set: ReplicaSet, other| set | bit(other));
