@@ -93,11 +93,13 @@ impl Replica {
 
     /// [X1] A wish is a trigger and known work, once an hour.
     pub(crate) fn on_verified_wish(&mut self, wish: Verified<Wish>) -> Result<(), Rejection> {
-        let now = self.now;
+        let (now, interval) = (self.now, self.config.timing.wish_interval);
         let known = self.peers.get_mut(wish.replica);
-        if known.wish.is_none_or(|(view, _)| view != wish.view) {
-            known.wish = Some((wish.view, now));
+        // Several may have been in verification at a time.
+        if known.wish.is_some_and(|(_, heard)| heard.after(interval) > now) {
+            return Err(Rejection::TooSoon);
         }
+        known.wish = Some((wish.view, now));
         if wish.view > self.view.entered {
             self.depose_primary(Cause::Wish);
         }

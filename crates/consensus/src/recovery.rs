@@ -19,8 +19,8 @@ use crate::select::{BlockId, select};
 impl Replica {
     /// Reads the log from its beginning. What stands in it was verified before it was written.
     pub(crate) fn recover(&mut self, recovered: Recovered) {
-        if recovered.records.is_empty() {
-            // [D3] An empty disk without the mark of `init`.
+        if !recovered.records.contains(&Record::Init) {
+            // [D3] An empty disk without the mark of `init`, or what was written since it was empty.
             self.recovering = Some(Recovering::new(self.quorums()));
             self.event(Event::Recovering);
         }
@@ -123,6 +123,9 @@ impl Replica {
     /// [D2] Goes on in the view that is durable: with the own votes to be sent again, and as its
     /// primary above the last own proposal.
     fn resume_view(&mut self, own_proposals: &[BlockId], votes: &[Vote]) {
+        // [X2] A certificate opens its view; the record of that may not have become durable.
+        self.view.entered = self.view.entered.max(self.safety.high_qc().vote.view);
+        self.view.asked = self.view.asked.max(self.view.entered);
         let view = self.view.entered;
         self.tally.enter(view);
         let tip = self.blocks.tip();
@@ -152,8 +155,10 @@ impl Replica {
         for id in own.into_iter().filter(|id| id.0 > tip.0) {
             self.chain.add_candidate(id);
         }
-        for vote in votes.iter().filter(|vote| vote.vote.view == view) {
-            self.count_vote(self.config.id, *vote);
+        // [V6] A vote that is durable may still have waited when a view change was made.
+        let votes = votes.iter().filter(|vote| vote.vote.view == view && self.view.asked == view);
+        for vote in votes.copied().collect::<Vec<_>>() {
+            self.count_vote(self.config.id, vote);
         }
     }
 

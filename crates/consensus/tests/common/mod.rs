@@ -34,6 +34,9 @@ pub struct Host {
     pub is_up: bool,
     /// Whether syncs complete.
     pub is_syncing: bool,
+    /// The replica crashes once this many records are durable; whether what waited for the last
+    /// of them still leaves.
+    pub crash_at: Option<(usize, bool)>,
     unsynced: Vec<Record>,
     appended: u64,
     pub root: Digest,
@@ -56,6 +59,9 @@ pub struct Cluster {
     pub wire: VecDeque<Envelope>,
     pub client: SecretKey,
     pub timing: Timing,
+    pub limits: Limits,
+    /// Every promise that a replica ever sent, in order.
+    pub promises: Vec<(ReplicaId, Message)>,
 }
 
 pub fn id(index: usize) -> ReplicaId {
@@ -93,6 +99,8 @@ impl Cluster {
             wire: VecDeque::new(),
             client: SecretKey::with_scheme(Scheme::Simulated, [200; 32]),
             timing: Timing::default(),
+            limits: Limits::default(),
+            promises: Vec::new(),
         };
         for i in 0..n {
             let host = cluster.host(i, Recovered::fresh());
@@ -112,7 +120,7 @@ impl Cluster {
             membership: Arc::clone(&self.membership),
             parameters: self.genesis.protocol.clone(),
             timing: self.timing.clone(),
-            limits: Limits::default(),
+            limits: self.limits.clone(),
         }
     }
 
@@ -128,6 +136,7 @@ impl Cluster {
             halted: None,
             is_up: true,
             is_syncing: true,
+            crash_at: None,
             unsynced: Vec::new(),
             appended: 0,
             root: Digest::default(),
@@ -169,16 +178,48 @@ impl Cluster {
         while let Some(action) = self.hosts[i].replica.poll_action() {
             self.perform(i, action);
         }
-        if self.hosts[i].is_syncing && !self.hosts[i].unsynced.is_empty() {
-            let host = &mut self.hosts[i];
-            host.log.append(&mut host.unsynced);
-            let appended = host.appended;
-            self.give(i, Input::Persisted(appended));
+        if !self.hosts[i].is_syncing || self.hosts[i].unsynced.is_empty() {
+            return;
         }
+        let host = &self.hosts[i];
+        if let Some((at, leaves)) = host.crash_at.filter(|(at, _)| host.log.len() + host.unsynced.len() >= *at) {
+            return self.crash(i, at, leaves);
+        }
+        let host = &mut self.hosts[i];
+        host.log.append(&mut host.unsynced);
+        let appended = host.appended;
+        self.give(i, Input::Persisted(appended));
+    }
+
+    fn crash(&mut self, i: usize, at: usize, leaves: bool) {
+        let host = &mut self.hosts[i];
+        host.crash_at = None;
+        host.is_syncing = false;
+        let lost = host.log.len() + host.unsynced.len() - at;
+        let kept = host.unsynced.len() - lost;
+        host.log.extend(host.unsynced.drain(..kept));
+        let durable = host.appended - lost as u64;
+        if leaves {
+            self.give(i, Input::Persisted(durable));
+        }
+        self.hosts[i].is_up = false;
+        self.wire.retain(|envelope| envelope.to != id(i));
     }
 
     fn perform(&mut self, i: usize, action: Action) {
         let from = id(i);
+        if let Action::Send(_, message) = &action
+            && matches!(
+                message,
+                Message::Propose(_)
+                    | Message::Vote(_)
+                    | Message::Commit(_)
+                    | Message::ViewChange(_)
+                    | Message::CheckpointVote(_)
+            )
+        {
+            self.promises.push((from, message.clone()));
+        }
         match action {
             Action::Persist(sequence, record) => {
                 self.hosts[i].appended = sequence;
@@ -289,6 +330,62 @@ impl Cluster {
 
     pub fn all_committed(&self, height: u64) -> bool {
         (0..self.hosts.len()).filter(|i| self.hosts[*i].is_up).all(|i| self.committed(i).0 >= height)
+    }
+
+    /// [D2] [V6] No replica but the `faulty` ones ever said two things for one slot, or voted in a
+    /// view that it had left.
+    pub fn assert_promises_kept(&self, faulty: &[usize]) {
+        use std::collections::BTreeMap;
+        let mut said: BTreeMap<(ReplicaId, &str, u64, u64), Vec<u8>> = BTreeMap::new();
+        for (from, message) in self.promises.iter().filter(|(from, _)| !faulty.contains(&from.index())) {
+            let (kind, view, height, content) = match message {
+                Message::Propose(p) => {
+                    let header = p.header.header;
+                    ("propose", header.view.0, header.height.0, header.digest().0.to_vec())
+                }
+                Message::Vote(v) => ("vote", v.vote.view.0, v.vote.height.0, v.vote.digest.0.to_vec()),
+                Message::Commit(c) => ("commit", c.vote.view.0, c.vote.height.0, c.vote.digest.0.to_vec()),
+                Message::ViewChange(c) => ("view change", c.new_view.0, 0, c.signature.0.to_vec()),
+                Message::CheckpointVote(c) => {
+                    ("checkpoint", 0, c.checkpoint.height.0, c.checkpoint.state_root.0.to_vec())
+                }
+                _ => continue,
+            };
+            let earlier = said.entry((*from, kind, view, height)).or_insert_with(|| content.clone());
+            assert_eq!(*earlier, content, "{from} said two things: {message:?}");
+        }
+        let mut left: BTreeMap<ReplicaId, u64> = BTreeMap::new();
+        let mut votes = std::collections::BTreeSet::new();
+        for (from, message) in self.promises.iter().filter(|(from, _)| !faulty.contains(&from.index())) {
+            match message {
+                Message::ViewChange(c) => {
+                    let left = left.entry(*from).or_default();
+                    *left = (*left).max(c.new_view.0);
+                }
+                Message::Vote(v) => {
+                    let is_new = votes.insert((*from, v.vote.view, v.vote.height));
+                    let is_late = left.get(from).is_some_and(|left| v.vote.view.0 < *left);
+                    assert!(!is_new || !is_late, "{from} voted in a view that it had left: {v:?}");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// One chain, and every honest replica that is up executed the same.
+    pub fn assert_one_history(&self, faulty: &[usize]) {
+        let mut committed = std::collections::BTreeMap::new();
+        for (i, host) in self.hosts.iter().enumerate().filter(|(i, _)| !faulty.contains(i)) {
+            for event in &host.events {
+                if let Event::Committed { height, digest, .. } = event {
+                    let first = *committed.entry(*height).or_insert(*digest);
+                    assert_eq!(first, *digest, "replica {i} committed another block at {height}");
+                }
+            }
+            let commands = self.commands(i);
+            let distinct: std::collections::BTreeSet<_> = commands.iter().collect();
+            assert_eq!(distinct.len(), commands.len(), "replica {i} executed a request twice");
+        }
     }
 
     /// Commands executed by a replica, in order.
