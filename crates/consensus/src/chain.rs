@@ -138,6 +138,10 @@ impl Replica {
             }
             self.chain.links.insert(id.0, id.1);
             self.tally.on_linked(id.0, id.1);
+            // [V7] Votes that came before the header may be for another one.
+            for (voter, other) in self.tally.others_at(id) {
+                self.fetch_header(voter, other);
+            }
             self.note_proposed(id);
             progress = true;
         }

@@ -352,15 +352,15 @@ impl Replica {
     pub(crate) fn count_vote(&mut self, voter: ReplicaId, vote: Vote) {
         use crate::votes::Taken;
         match self.tally.on_vote(voter, vote) {
-            Taken::New => {
+            Taken::New if vote.vote.view == self.view.entered => {
                 if self.chain.contains(vote.vote.height, &vote.vote.digest) {
                     self.tally.acknowledge(voter, vote.vote.height);
-                } else if vote.vote.view == self.view.entered && voter != self.config.id {
+                } else if voter != self.config.id {
                     self.note_unknown_vote(voter, vote);
                 }
             }
             Taken::Conflict(earlier) => self.on_conflicting_votes(voter, earlier, vote),
-            Taken::Known => {}
+            Taken::New | Taken::Known => {}
         }
     }
 }

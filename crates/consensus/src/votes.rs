@@ -142,6 +142,16 @@ impl Tally {
         }
     }
 
+    /// [V7] The blocks at the same height for which others voted.
+    pub(crate) fn others_at(&self, (height, digest): (Height, Digest)) -> Vec<(ReplicaId, (Height, Digest))> {
+        let votes = (0..).map(ReplicaId).zip(&self.present);
+        let others = votes.filter_map(|(voter, ballot)| {
+            let vote = ballot.at(height).filter(|vote| vote.vote.digest != digest)?;
+            Some((voter, (height, vote.vote.digest)))
+        });
+        others.collect()
+    }
+
     /// [C1] The greatest height that a fast quorum acknowledged.
     pub(crate) fn fast(&self, quorums: Quorums) -> Option<Height> {
         let needed = quorums.fast() - usize::from(mutation::is(Mutation::FastQuorumMinusOne));
