@@ -189,8 +189,10 @@ impl Replica {
     fn holds_proposal(&self, propose: &Propose) -> bool {
         let header = &propose.header.header;
         let is_base_known = self.chain.first.is_some() || !matches!(propose.justify, Justify::ViewChange(_));
-        if header.height <= self.blocks.tip().0.minus(1) && is_base_known {
-            return true;
+        if let Some(committed) = self.blocks.committed_at(header.height) {
+            // [V7] Another block of the same view convicts its primary even now.
+            let is_other = committed.header().view == header.view && committed.digest != header.digest();
+            return is_base_known && !is_other;
         }
         let Some(digest) = self.chain.candidate(header.height) else { return false };
         let id = (header.height, digest);
@@ -352,7 +354,10 @@ impl Replica {
             }
         }
         self.note_passed_over(latest, bytes);
-        self.note_agreed_time(time);
+        // What others have committed already is not new, however late it comes here.
+        if id.0 > self.peers.committed_by_weak(self.quorums()) {
+            self.note_agreed_time(time);
+        }
     }
 
     fn note_passed_over(&mut self, latest: Option<u64>, bytes: usize) {

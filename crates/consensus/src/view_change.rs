@@ -497,16 +497,19 @@ impl Replica {
     pub(crate) fn note_agreed_time(&mut self, time: Time) {
         let is_lagging = time.after(self.config.parameters.clock_bound()) < self.now;
         if is_lagging {
-            self.view.lags_since.get_or_insert(self.now);
-            self.arm_fairness();
+            // It is new blocks that count: while there are none, nothing lags.
+            let since = *self.view.lags_since.get_or_insert(self.now);
+            if since.after(self.config.timing.fairness_timeout) <= self.now && !self.is_primary() {
+                self.depose_primary(Cause::Fairness);
+            }
         } else {
             self.view.lags_since = None;
         }
     }
 
     fn fairness_deadline(&mut self) -> Option<Time> {
-        let oldest = self.pool.oldest_waiting().and_then(|entry| Some(entry.passed_over?.max(entry.arrived)));
-        let since = oldest.into_iter().chain(self.view.lags_since).min()?;
+        let oldest = self.pool.oldest_waiting()?;
+        let since = oldest.passed_over?.max(oldest.arrived);
         Some(since.after(self.config.timing.fairness_timeout))
     }
 
