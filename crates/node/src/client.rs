@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::client_driver::{self, Ending, Submission, Work};
-use crate::config::ClusterFile;
+use crate::config::ClusterConfig;
 use crate::{RejectedWhy, Result, SubmitError};
 
 /// A client of a cluster that replicates the state machine `S`.
@@ -85,8 +85,8 @@ impl<S: StateMachine> Client<S> {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn connect(path: impl AsRef<Path>, key: SecretKey) -> Result<Self> {
-        let (genesis, replicas) = ClusterFile::read(path.as_ref())?;
-        Self::start(&genesis, &replicas, key, &ClientOptions::default())
+        let cluster = ClusterConfig::read(path)?;
+        Self::start(&cluster.genesis, &cluster.replicas, key, &ClientOptions::default())
     }
 
     /// A client of the cluster with this genesis, whose replicas listen for clients at these

@@ -61,31 +61,56 @@ pub struct ClusterFile {
     pub replicas: Vec<String>,
 }
 
-impl ClusterFile {
-    /// Reads the file, the genesis that it names, and the addresses.
-    pub(crate) fn read(path: &Path) -> Result<(Genesis, Vec<SocketAddr>)> {
-        let text = read(path, None)?;
-        let file: Self = parse_json(path, &text)?;
+/// What `cluster.json` and the genesis that it names say.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// The cluster's genesis.
+    pub genesis: Genesis,
+    /// Where every replica listens for clients, in the order of genesis.
+    pub replicas: Vec<SocketAddr>,
+}
+
+impl ClusterConfig {
+    /// Reads `cluster.json` and the genesis that it names.
+    ///
+    /// # Errors
+    /// [`Error`], one sentence for each mistake that says what to do.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file: ClusterFile = parse_json(path, &read(path, None)?)?;
         let genesis = read_genesis(&beside(path, &file.genesis), Some(path))?;
-        Ok((genesis, resolve_all(&file.replicas, path)?))
+        Ok(Self { genesis, replicas: resolve_all(&file.replicas, path)? })
     }
 }
 
-/// A replica's configuration with everything that it names.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) id: ReplicaId,
-    pub(crate) key: SecretKey,
-    pub(crate) genesis: Genesis,
-    pub(crate) membership: Membership,
-    pub(crate) members: Vec<Remote>,
-    pub(crate) listen_peers: SocketAddr,
-    pub(crate) listen_clients: SocketAddr,
-    pub(crate) timing: Timing,
+/// What `replica.toml` and the files that it names say, checked against each other.
+#[derive(Clone, Debug)]
+pub struct ReplicaConfig {
+    /// The replica's number in genesis.
+    pub id: ReplicaId,
+    /// Its secret key.
+    pub key: SecretKey,
+    /// The cluster's genesis.
+    pub genesis: Genesis,
+    /// The replicas of genesis, with checked keys.
+    pub membership: Membership,
+    /// The replicas with the addresses at which they reach each other.
+    pub members: Vec<Remote>,
+    /// Where it listens for the other replicas.
+    pub listen_peers: SocketAddr,
+    /// Where it listens for clients.
+    pub listen_clients: SocketAddr,
+    /// Its timing.
+    pub timing: Timing,
 }
 
-impl Loaded {
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+impl ReplicaConfig {
+    /// Reads `replica.toml` and the files that it names.
+    ///
+    /// # Errors
+    /// [`Error`], one sentence for each mistake that says what to do.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
         let text = read(path, None)?;
         let file: ReplicaFile = toml::from_str(&text).map_err(|error| content(path, error.to_string()))?;
         let genesis = read_genesis(&beside(path, &file.genesis), Some(path))?;

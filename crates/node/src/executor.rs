@@ -127,5 +127,5 @@ fn hash_all(frozen: &std::sync::mpsc::Receiver<ToHash>, threads: &Threads) {
 }
 
 fn halt_sentence(panicked: &Panicked) -> String {
-    format!("{panicked}; this replica halted: mend the state machine, then start the replica again")
+    format!("{panicked}; mend the state machine, then start this replica again")
 }

@@ -37,5 +37,6 @@ pub use local::{Durability, LocalCluster, LocalClusterBuilder};
 pub use local_replica::LocalReplica;
 pub use quorate_consensus::Timing;
 pub use quorate_consensus::client::RequestId;
+pub use quorate_transport::floor;
 pub use replica::Replica;
 pub use status::Status;

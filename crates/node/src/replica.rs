@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Loaded;
+use crate::config::ReplicaConfig;
 use crate::evidence::EvidenceBoard;
 use crate::network::Sockets;
 use crate::node::{Node, Setup};
@@ -37,11 +37,21 @@ impl Replica {
         path: impl AsRef<Path>,
         make: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
-        let loaded = Loaded::read(path.as_ref())?;
-        let id = loaded.id;
+        Self::start(ReplicaConfig::read(path)?, make)
+    }
+
+    /// As [`Replica::open`], with a configuration that was read already.
+    ///
+    /// # Errors
+    /// [`Error`], if the configuration cannot be used on this machine.
+    pub fn start<S: StateMachine>(
+        config: ReplicaConfig,
+        make: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let id = config.id;
         let sockets = Sockets {
-            peers: PeerSocket::bind(loaded.listen_peers, &loaded.key)?,
-            clients: ClientSocket::bind(loaded.listen_clients, &loaded.key)?,
+            peers: PeerSocket::bind(config.listen_peers, &config.key)?,
+            clients: ClientSocket::bind(config.listen_clients, &config.key)?,
         };
         let (peer_address, client_address) = (sockets.peers.local_addr(), sockets.clients.local_addr());
         tracing::warn!(
@@ -51,18 +61,18 @@ impl Replica {
         let node = Node::start(Setup {
             config: Config {
                 id,
-                key: loaded.key,
-                membership: Arc::new(loaded.membership),
-                parameters: loaded.genesis.protocol.clone(),
-                timing: loaded.timing,
+                key: config.key,
+                membership: Arc::new(config.membership),
+                parameters: config.genesis.protocol.clone(),
+                timing: config.timing,
                 limits: Limits::default(),
             },
-            is_test: loaded.genesis.test,
+            is_test: config.genesis.test,
             application: ApplicationFactory::new(make),
             log: Box::new(MemoryDisk::new().open()),
             is_fresh: true,
             sockets,
-            members: loaded.members,
+            members: config.members,
             evidence: EvidenceBoard::new(),
             meter: Arc::default(),
             verifier_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
