@@ -73,12 +73,7 @@ impl Cluster {
     }
 
     pub fn statement(&self, view: u64, block: BlockId) -> VoteStatement {
-        VoteStatement {
-            epoch: self.membership.epoch(),
-            view: View(view),
-            height: block.0,
-            digest: block.1,
-        }
+        VoteStatement { epoch: self.membership.epoch(), view: View(view), height: block.0, digest: block.1 }
     }
 
     pub fn signed_by(&self, i: usize, statement: &Statement) -> Signature {

@@ -182,7 +182,9 @@ impl Cluster {
             return;
         }
         let host = &self.hosts[i];
-        if let Some((at, leaves)) = host.crash_at.filter(|(at, _)| host.log.len() + host.unsynced.len() >= *at) {
+        if let Some((at, leaves)) =
+            host.crash_at.filter(|(at, _)| host.log.len() + host.unsynced.len() >= *at)
+        {
             return self.crash(i, at, leaves);
         }
         let host = &mut self.hosts[i];
