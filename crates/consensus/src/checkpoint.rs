@@ -226,7 +226,7 @@ impl Replica {
             && vote.checkpoint.height > its_stable.max(self.checkpoints.stable_height())
             && self.recovering.is_none()
         {
-            self.send_to(to, Message::CheckpointVote(vote));
+            self.outbox.send_durable(Recipients::One(to), Message::CheckpointVote(vote));
         }
     }
 

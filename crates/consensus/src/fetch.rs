@@ -6,7 +6,7 @@ use quorate_types::{Height, Rejection, ReplicaId, Time, Unverified};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::io::Peer;
+use crate::io::{Peer, Recipients};
 use crate::replica::Replica;
 use crate::select::BlockId;
 use crate::timer::Timer;
@@ -182,7 +182,7 @@ impl Replica {
         match fetch {
             Fetch::Header(height, digest) => {
                 if let Some(header) = self.blocks.get((height, digest)).map(|block| *block.signed) {
-                    self.send_to(from, Message::Data(Data::Header(header)));
+                    self.serve(from, Data::Header(header));
                 }
             }
             Fetch::Blocks(ids) => {
@@ -190,7 +190,7 @@ impl Replica {
                     let Some(block) = self.blocks.get(*id) else { continue };
                     let Some(batch) = block.batch() else { continue };
                     let data = Data::Block { header: *block.signed, batch: batch.raw().clone() };
-                    self.send_to(from, Message::Data(data));
+                    self.serve(from, data);
                 }
             }
             Fetch::Chain(above) => self.serve_chain(from, above),
@@ -199,6 +199,11 @@ impl Replica {
             Fetch::Status => self.send_status(from),
         }
         Ok(())
+    }
+
+    /// [D1] A block may be an own proposal that is not durable yet.
+    fn serve(&mut self, to: ReplicaId, data: Data) {
+        self.outbox.send_durable(Recipients::One(to), Message::Data(data));
     }
 
     /// An answer arrived; what nobody asked for is refused before it costs a verification.

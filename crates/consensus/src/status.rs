@@ -4,6 +4,7 @@ use quorate_types::message::{Commit, Justify, Message, Propose, Status};
 use quorate_types::{Height, Rejection, ReplicaId, Time, View};
 use std::time::Duration;
 
+use crate::io::Recipients;
 use crate::mutation::{self, Mutation};
 use crate::replica::Replica;
 use crate::timer::Timer;
@@ -112,8 +113,7 @@ impl Replica {
             .take(PROPOSALS_RESENT)
             .filter_map(|height| {
                 let block = self.blocks.get(self.chain.at(height)?)?;
-                // Only what was durable before it was sent first may be sent again.
-                let batch = block.batch().filter(|_| block.is_logged)?.raw().clone();
+                let batch = block.batch()?.raw().clone();
                 Some(Propose { header: *block.signed, justify: block.justify.clone(), batch })
             })
             .collect();
@@ -125,7 +125,7 @@ impl Replica {
             if place == 0 && is_certificate_of_use && matches!(propose.justify, Justify::None) {
                 propose.justify = Justify::Quorum(std::sync::Arc::clone(qc));
             }
-            self.send_to(to, Message::Propose(propose));
+            self.outbox.send_durable(Recipients::One(to), Message::Propose(propose));
         }
     }
 
