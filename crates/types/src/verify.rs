@@ -173,7 +173,7 @@ pub enum Checked {
     Block(Verified<SignedHeader>, Result<Verified<Batch>, Rejection>),
     /// Headers, in the order in which they came.
     Headers(Vec<Verified<SignedHeader>>),
-    /// A certificate if Q of the votes were good, the good votes, and whose were bad.
+    /// What was voted, a certificate if Q of the votes were good, and whose were bad.
     Votes(VoteStatement, Option<Verified<Arc<QuorumCertificate>>>, Vec<ReplicaId>),
     /// A view change.
     ViewChange(Arc<Verified<ViewChange>>),
