@@ -76,12 +76,8 @@ impl Contacts {
         // The W-th smallest of Q is the one that Q - W + 1 reach.
         let rank = self.quorums.quorum() - self.quorums.weak() + 1;
         let birth = Quorums::reached_by(rank, clocks())?;
-        self.forget_clocks();
-        Some((birth, self.clocks_since))
-    }
-
-    pub(super) fn forget_clocks(&mut self) {
         self.replicas.iter_mut().for_each(|contact| contact.clock = None);
+        Some((birth, self.clocks_since))
     }
 
     /// The primary hint, if it is connected.

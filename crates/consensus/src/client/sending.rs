@@ -181,17 +181,11 @@ impl Client {
         self.now >= flight.sent_at.after(self.config.deadline)
     }
 
-    /// New requests get a new session; those in flight go on under the old one while somebody waits.
+    /// New requests get a new session. Those in flight go on under the old one while somebody waits;
+    /// their timers drop the others.
     pub(super) fn retire_session(&mut self) {
         let Some(Session { id: session, .. }) = self.session.take() else { return };
         self.remember(session);
-        let all = self.requests.range(first_of(session)..).take_while(|(id, _)| id.session == session);
-        let given_up: Vec<RequestId> =
-            all.filter(|(_, request)| request.tickets.is_empty()).map(|(id, _)| *id).collect();
-        for id in given_up {
-            self.close(&id);
-        }
-        self.contacts.forget_clocks();
         self.send_to_all(&ClientMessage::Hello);
         self.hello_at = Some(self.now.after(self.pace.timeout()));
     }
@@ -370,8 +364,4 @@ impl Packing {
         self.bytes += submission.command.len() + REQUEST_BYTES_MAX;
         self.requests.push((number, submission));
     }
-}
-
-fn first_of(session: SessionId) -> RequestId {
-    RequestId { session, number: RequestNumber::default() }
 }

@@ -119,6 +119,7 @@ fn what_certainly_never_ran_goes_on_in_a_new_session() {
     scene.take_receivers();
     scene.reply(&[R0, R1], 0, 3, &Outcome::SessionExpired);
     assert_eq!(scene.take_asked(), ALL);
+    assert_eq!(scene.client.request_id_of(tickets[0]), None, "its old id means nothing any more");
     scene.reply_in(lost, &[R0, R1], 1, 3, &Outcome::SessionExpired);
     for replica in ALL {
         scene.welcome(replica, CLOCK + 50, 0);

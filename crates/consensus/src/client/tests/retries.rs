@@ -79,6 +79,36 @@ fn a_retry_after_the_deadline_finds_its_request_still_in_flight() {
 }
 
 #[test]
+fn a_retry_ends_in_time_though_the_next_retransmission_is_far() {
+    let mut scene = Scene::with(|config| config.deadline = Duration::from_secs(1));
+    scene.submit(b"a");
+    scene.pass(3_200);
+    scene.done.clear();
+    scene.retry(scene.id(0), b"a");
+    scene.pass(1_000);
+    assert_eq!(scene.take_done().1, Err(ClientError::Unknown(scene.id(0))));
+}
+
+#[test]
+fn a_retry_of_one_request_of_a_bundle_has_a_deadline_of_its_own() {
+    // Whichever of the two bundles has the smaller digest.
+    for command in 0..8 {
+        let mut scene = Scene::ready();
+        scene.queue(&[command]);
+        scene.queue(b"b");
+        scene.poll();
+        scene.reply(&[R0, R1], 0, 1, &executed("a"));
+        scene.pass(10_000);
+        scene.done.clear();
+        let ticket = scene.retry(scene.id(0), &[command]);
+        scene.pass(29_999);
+        assert_eq!(scene.take_done().0, Ticket(2));
+        scene.pass(1);
+        assert_eq!(scene.take_done(), (ticket, Err(ClientError::Unknown(scene.id(0)))));
+    }
+}
+
+#[test]
 fn two_retries_of_one_request_become_one() {
     let mut scene = Scene::alone(|_| {});
     let tickets = [scene.retry(earlier(9), b"a"), scene.retry(earlier(9), b"a")];
@@ -103,6 +133,18 @@ fn a_retry_of_a_completed_request_asks_for_its_outcome_outside_the_window() {
     scene.done.clear();
     scene.reply(&[R0, R1], 0, 1, &executed("a"));
     assert_eq!(scene.take_done().0, ticket);
+}
+
+#[test]
+fn a_retry_within_the_window_does_not_hold_it_back() {
+    let mut scene = Scene::ready();
+    scene.queue_many(66);
+    scene.poll();
+    scene.reply(&[R0, R1], 1, 1, &executed("a"));
+    scene.retry(scene.id(1), b"a");
+    scene.take_receivers();
+    scene.reply(&[R0, R1], 0, 1, &executed("a"));
+    assert_eq!(numbers(&scene.bundles_to(R0)[0]), [64, 65]);
 }
 
 #[test]
