@@ -112,6 +112,11 @@ impl History {
     pub const fn is_trusted(&self, replica: ReplicaId) -> bool {
         self.trusted & bit(replica) != 0
     }
+    /// The primary of a view.
+    #[must_use]
+    pub fn primary(&self, view: View) -> ReplicaId {
+        ReplicaId(u16::try_from(view.0 % u64::from(self.thresholds.n)).unwrap_or(u16::MAX))
+    }
     /// Whether so many could have said what these honest replicas said, with every Byzantine one.
     #[must_use]
     pub fn could_reach(&self, said: ReplicaSet, count: u32) -> bool {

@@ -1,7 +1,6 @@
 //! Invariant 13: from a bound after healing on, no honest primary is deposed but by a D3 wish.
 
 use quorate_consensus::{Cause, Event};
-use quorate_types::{ReplicaId, View};
 
 use super::Invariant;
 use crate::chain::BlockRef;
@@ -36,7 +35,7 @@ impl Invariant for HonestPrimaryStays {
             Observation::Event(replica, Event::ViewChange { view, cause }) if self.is_settled => {
                 let left = view.minus(1);
                 let newest = history.honest().map(|other| history.replicas[other.index()].entered).max();
-                if is_honest_primary(history, left) && newest == Some(left) {
+                if history.is_trusted(history.primary(left)) && newest == Some(left) {
                     let what = format!("replica {replica} gave up view {left} of an honest primary: {cause:?}");
                     return Err(Violation::of(PROPERTY, what));
                 }
@@ -45,9 +44,4 @@ impl Invariant for HonestPrimaryStays {
         }
         Ok(())
     }
-}
-
-fn is_honest_primary(history: &History, view: View) -> bool {
-    let primary = view.0 % u64::from(history.thresholds.n);
-    history.is_trusted(ReplicaId(u16::try_from(primary).unwrap_or(u16::MAX)))
 }

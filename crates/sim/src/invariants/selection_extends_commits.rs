@@ -65,10 +65,19 @@ impl SelectionExtendsCommits {
         block: BlockRef,
         (signers, base): (ReplicaSet, BlockRef),
     ) -> Violation {
-        let (chain, block) = (&history.chain, &history.chain[block]);
+        let chain = &history.chain;
+        let name = |block: BlockRef| (chain[block].view.0, chain[block].height.0, chain[block].digest);
+        let told = contributions(history, new_view).into_iter();
+        let told = told.filter(|(replica, _)| contains(signers, *replica));
+        let told = told.map(|(replica, told)| (replica.0, name(told.certified), name(told.tip)));
         let what = format!(
-            "votes commit height {} of view {}, but signers {signers:#b} for view {new_view} select height {} of view {}",
-            block.height, block.view, chain[base].height, chain[base].view
+            "votes of {:#b} and commit votes of {:#b} commit {:?}, but for view {new_view} signers {signers:#b} select {:?}; \
+             honest ones tell (replica, certified, last claimed) {:?}",
+            chain[block].acks,
+            chain[block].commits,
+            name(block),
+            name(base),
+            told.collect::<Vec<_>>()
         );
         Violation::of(PROPERTY, what)
     }
@@ -145,9 +154,12 @@ fn contributions(history: &History, new_view: View) -> Vec<(ReplicaId, Contribut
 /// signed beside it.
 fn lies(history: &History, block: BlockRef) -> Vec<Contribution> {
     let mut lies = vec![Contribution { certified: GENESIS, tip: GENESIS }];
-    if history.untrusted() > 0 {
+    // Headers that an honest primary did not propose are forged, and no claim may hold them.
+    if !history.is_trusted(history.primary(history.chain[block].view)) {
         let forks = history.chain.rivals(block).take(FORKS_MAX);
-        lies.extend(forks.map(|tip| Contribution { certified: history.chain.first_of_view(tip), tip }));
+        let forks = forks.map(|tip| Contribution { certified: history.chain.first_of_view(tip), tip });
+        // Nobody can forge a certificate.
+        lies.extend(forks.filter(|fork| history.could_be_certified(fork.certified)));
     }
     lies
 }

@@ -1,7 +1,7 @@
 //! Invariant 6: whatever was sent is on disk (rule D1), so that a restart can never contradict it.
 
 use quorate_types::message::Message;
-use quorate_types::{Header, View};
+use quorate_types::{Header, ReplicaId, View};
 use std::collections::BTreeSet;
 
 use super::Invariant;
@@ -51,7 +51,7 @@ impl Invariant for SentIsDurable {
                 }
                 _ => None,
             },
-            Message::Propose(propose) => match own_block(history, replica.0, &propose.header.header) {
+            Message::Propose(propose) => match own_block(history, *replica, &propose.header.header) {
                 Some(block) if sent.proposals.insert(block) && !facts.durable.blocks.contains(&block) => {
                     Some("the proposed block")
                 }
@@ -98,7 +98,6 @@ fn has_certificate(history: &History, facts: &ReplicaFacts, block: BlockRef) -> 
     rank(facts.durable.certified) >= rank(block)
 }
 
-fn own_block(history: &History, sender: u16, header: &Header) -> Option<BlockRef> {
-    let is_own = header.view.0 % u64::from(history.thresholds.n) == u64::from(sender);
-    if is_own { history.chain.find_header(header) } else { None }
+fn own_block(history: &History, sender: ReplicaId, header: &Header) -> Option<BlockRef> {
+    (history.primary(header.view) == sender).then(|| history.chain.find_header(header)).flatten()
 }

@@ -124,6 +124,5 @@ impl Invariant for VotesFormAChain {
 
 /// The block, if the sender is the one that signed it: others may pass a proposal on.
 fn own_proposal(history: &History, sender: ReplicaId, header: &quorate_types::Header) -> Option<BlockRef> {
-    let primary = header.view.0 % u64::from(history.thresholds.n);
-    (primary == u64::from(sender.0)).then(|| history.chain.find_header(header)).flatten()
+    (history.primary(header.view) == sender).then(|| history.chain.find_header(header)).flatten()
 }
