@@ -67,13 +67,21 @@ impl Plan {
         let heal_us = random.between(80_000, 300_000);
         let mut episodes = Episodes { random: Stream::new(seed, "faults"), replicas, heal_us, faults: Vec::new() };
         episodes.draw(byzantine.iter().map(|traitor| traitor.replica).collect());
+        let wiped = episodes.faults.iter().filter(|timed| matches!(timed.fault, Fault::Wipe { .. })).count();
+        let has_spare = byzantine.len() + wiped < liars_max(replicas);
+        let workload = draw_workload(&mut random, replicas, has_spare);
         let skew_us = random.pick(&[0, 1000, 50_000]);
+        let mut workload = draw_workload(&mut random, replicas);
+        if byzantine.len() == liars_max(replicas) {
+            // A client opens a session with the clocks of Q replicas, so it has to reach that many honest ones.
+            workload.unreachable.clear();
+        }
         Self {
             seed,
             replicas,
             crypto,
+            workload,
             bounds: draw_bounds(&mut random),
-            workload: draw_workload(&mut random, replicas),
             network: draw_network(&mut random),
             costs: draw_costs(&mut random),
             skews_us: (0..replicas).map(|_| random.below(skew_us + 1)).collect(),
@@ -117,15 +125,16 @@ fn draw_bounds(random: &mut Stream) -> Bounds {
     Bounds { checkpoint_interval: 4, window, blocks_in_flight_max }
 }
 
-fn draw_workload(random: &mut Stream, replicas: u16) -> Workload {
+/// A client needs Q replicas to open a session, so it may miss one only where no more than f are
+/// missing or lying for it. It never reaches that one, not even after healing.
+fn draw_workload(random: &mut Stream, replicas: u16, has_spare: bool) -> Workload {
     let clients = random.pick(&[1, 2, 2, 3]);
-    let burst = random.pick(&[1, 1, 1, 4]);
-    let is_behind_a_wall = random.chance(100);
+    let (burst, requests) = random.pick(&[(1, 20), (1, 20), (1, 20), (4, 40)]);
+    let is_behind_a_wall = has_spare && random.chance(200);
     let wall = (random.index(clients), u16::try_from(random.below(u64::from(replicas))).unwrap_or(0));
     Workload {
         clients,
-        requests: if burst == 1 { 26 / clients as u32 } else { 56 / clients as u32 },
-        requests_after: 2,
+        requests: requests.div_ceil(clients as u32),
         burst,
         think_min_us: 0,
         think_max_us: random.pick(&[0, 2_000, 10_000, 20_000]),
