@@ -67,18 +67,16 @@ impl Campaign {
         let shared = Shared::default();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.work(&shared))).collect();
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.work(&shared, begin))).collect();
             while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
                 progress(shared.done.load(Ordering::Relaxed));
                 std::thread::park_timeout(PROGRESS_INTERVAL);
             }
         });
-        let mut totals = shared.totals.into_inner().unwrap_or_else(PoisonError::into_inner);
-        totals.elapsed = begin.elapsed();
-        totals
+        shared.totals.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self, shared: &Shared) {
+    fn work(&self, shared: &Shared, begin: Instant) {
         let mut totals = Totals::default();
         while !shared.is_stopped.load(Ordering::Relaxed) {
             let index = shared.next.fetch_add(1, Ordering::Relaxed);
@@ -93,6 +91,7 @@ impl Campaign {
             }
             totals.add(report);
         }
+        totals.elapsed = begin.elapsed();
         shared.totals.lock().unwrap_or_else(PoisonError::into_inner).merge(totals);
     }
 }
@@ -133,6 +132,7 @@ impl Totals {
         self.view_changes += other.view_changes;
         self.seeds_with_view_change += other.seeds_with_view_change;
         self.checkpoints += other.checkpoints;
+        self.elapsed = self.elapsed.max(other.elapsed);
         for (attack, counts) in other.attacks {
             let totals = self.attacks.entry(attack).or_default();
             totals.runs += counts.runs;

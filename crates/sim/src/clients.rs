@@ -16,10 +16,8 @@ use crate::stream::Stream;
 pub struct Workload {
     /// How many clients there are.
     pub clients: usize,
-    /// How many requests each of them makes.
+    /// How many requests each of them makes; once all has healed, two more.
     pub requests: u32,
-    /// How many more each makes once everything has healed and settled.
-    pub requests_after: u32,
     /// How many it makes at a time.
     pub burst: u32,
     /// The least time between an answer and the next request.
@@ -35,7 +33,7 @@ impl Workload {
     #[must_use]
     pub const fn none() -> Self {
         let unreachable = Vec::new();
-        Self { clients: 0, requests: 0, requests_after: 0, burst: 1, think_min_us: 0, think_max_us: 0, unreachable }
+        Self { clients: 0, requests: 0, burst: 1, think_min_us: 0, think_max_us: 0, unreachable }
     }
 }
 

@@ -71,17 +71,12 @@ impl Plan {
         let has_spare = byzantine.len() + wiped < liars_max(replicas);
         let workload = draw_workload(&mut random, replicas, has_spare);
         let skew_us = random.pick(&[0, 1000, 50_000]);
-        let mut workload = draw_workload(&mut random, replicas);
-        if byzantine.len() == liars_max(replicas) {
-            // A client opens a session with the clocks of Q replicas, so it has to reach that many honest ones.
-            workload.unreachable.clear();
-        }
         Self {
             seed,
             replicas,
             crypto,
-            workload,
             bounds: draw_bounds(&mut random),
+            workload,
             network: draw_network(&mut random),
             costs: draw_costs(&mut random),
             skews_us: (0..replicas).map(|_| random.below(skew_us + 1)).collect(),
@@ -129,7 +124,7 @@ fn draw_bounds(random: &mut Stream) -> Bounds {
 /// missing or lying for it. It never reaches that one, not even after healing.
 fn draw_workload(random: &mut Stream, replicas: u16, has_spare: bool) -> Workload {
     let clients = random.pick(&[1, 2, 2, 3]);
-    let (burst, requests) = random.pick(&[(1, 20), (1, 20), (1, 20), (4, 40)]);
+    let (burst, requests) = random.pick(&[(1, 20_u32), (1, 20), (1, 20), (4, 40)]);
     let is_behind_a_wall = has_spare && random.chance(200);
     let wall = (random.index(clients), u16::try_from(random.below(u64::from(replicas))).unwrap_or(0));
     Workload {

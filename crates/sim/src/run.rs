@@ -60,18 +60,18 @@ pub fn run_with_story(plan: &Plan) -> Report {
     Run::new(plan, true).finish()
 }
 
-/// How long after healing everything may take that was asked for: every liar in turn is primary for
-/// as long as it may be, twice over, and a primary that is as slow as it can be handles one request
-/// of each client at a time.
+/// How long after healing everything may take that was asked for: views settle, twice over, and a
+/// primary that is as slow as it can be handles one request of each client at a time.
 #[must_use]
 pub fn liveness_bound(timing: &Timing, liars: u32, requests: u32) -> Duration {
-    timing.view_timeout_max * (2 * (liars + 3) + requests) + timing.status_interval * 16
+    settling_bound(timing, liars) * 2 + timing.view_timeout_max * requests
 }
 
-/// How long after healing views may still change: what [`liveness_bound`] allows without requests.
+/// How long after healing views may still change: every liar in turn is primary for as long as it
+/// may be, as long again passes until replicas meet in one view, and statuses fill the gaps.
 #[must_use]
 pub fn settling_bound(timing: &Timing, liars: u32) -> Duration {
-    liveness_bound(timing, liars, 0)
+    timing.view_timeout_max * (2 * liars + 2) + timing.status_interval * 6
 }
 
 struct Run<'a> {
@@ -127,11 +127,18 @@ impl<'a> Run<'a> {
         let bound = |requests| nanos(liveness_bound(&timing, liars, requests));
         self.complete(healed + bound(self.plan.workload.requests));
         self.rest_until(healed + nanos(settling_bound(&timing, liars)));
+        // Who asked for a view alone waits for work to be heard, so settling takes some work.
+        self.demand_one(bound(1));
         self.world.observe(Observation::Settled);
-        self.world.demand(self.plan.workload.requests_after);
-        self.complete(self.world.now + bound(self.plan.workload.requests_after));
+        self.demand_one(bound(1));
         self.converge(self.world.now + bound(0));
         self.report()
+    }
+
+    /// Lets every client make one more request.
+    fn demand_one(&mut self, bound: u64) {
+        self.world.demand(1);
+        self.complete(self.world.now + bound);
     }
 
     /// Runs until all clients have what they asked for.

@@ -163,9 +163,9 @@ pub fn timing() -> Timing {
     Timing {
         batch_delay: Duration::from_micros(200),
         view_timeout_min: Duration::from_millis(40),
-        view_timeout_max: Duration::from_millis(400),
+        view_timeout_max: Duration::from_millis(200),
         grace: Duration::from_millis(2),
-        status_interval: Duration::from_millis(250),
+        status_interval: Duration::from_millis(200),
         fairness_timeout: Duration::from_millis(200),
         fetch_timeout: Duration::from_millis(15),
         wish_interval: Duration::from_secs(3600),
