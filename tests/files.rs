@@ -11,6 +11,7 @@ use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 #[test]
 fn the_configurations_in_the_box_are_right() {
@@ -60,10 +61,16 @@ async fn a_run_ends_with_the_sentence_of_the_panic_that_halts_it() {
     let replicas = files.open_all();
     let client = files.client();
     let submitting = tokio::spawn(async move { client.submit(Command::Panic).await });
+    let mut runs = JoinSet::new();
     for replica in replicas {
-        let error = within("it halts", replica.run()).await.expect_err("the machine panics everywhere");
-        let text = error.to_string();
-        assert!(text.starts_with(&format!("replica {} halted: ", replica.id())), "{text}");
+        runs.spawn(async move { (replica.id(), replica.run().await) });
+    }
+    // When two have halted, the others cannot commit it any more.
+    for _ in 0..2 {
+        let ended = within("a replica halts", runs.join_next()).await.expect("there are four");
+        let (id, result) = ended.expect("no panic here");
+        let text = result.expect_err("the machine panics everywhere").to_string();
+        assert!(text.starts_with(&format!("replica {id} halted: ")), "{text}");
         assert!(text.contains("panicked on request 0 of client"), "{text}");
         assert!(text.contains("at height 1: this command is a bug"), "{text}");
     }

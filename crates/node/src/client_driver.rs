@@ -7,7 +7,7 @@ use quorate_consensus::client::{
 use quorate_transport::{ClientEndpoint, Config, Event, Remote};
 use quorate_types::message::{ClientMessage, ReplicaMessage};
 use quorate_types::{Authenticated, Genesis, Membership, SecretKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep_until};
@@ -82,6 +82,8 @@ pub(crate) fn spawn(
         endpoint,
         waiting: BTreeMap::new(),
         waiting_max,
+        groups: BTreeSet::new(),
+        next_group: 0,
         stats,
         last_bundle: Bytes::new(),
     };
@@ -89,13 +91,21 @@ pub(crate) fn spawn(
     Ok(())
 }
 
+struct Waiting {
+    group: u64,
+    done: oneshot::Sender<Result<Completed, ClientError>>,
+}
+
 struct Driver {
     clock: Clock,
     machine: Machine,
     endpoint: ClientEndpoint,
-    /// Who waits for which submission.
-    waiting: BTreeMap<Ticket, oneshot::Sender<Result<Completed, ClientError>>>,
+    /// Who waits for which submission, and with which others that was handed over.
+    waiting: BTreeMap<Ticket, Waiting>,
     waiting_max: usize,
+    /// Groups of submissions none of which has ended yet.
+    groups: BTreeSet<u64>,
+    next_group: u64,
     stats: ClientStats,
     /// The bundle that was sent last, to tell new signatures from repeats to other replicas.
     last_bundle: Bytes,
@@ -109,7 +119,7 @@ impl Driver {
         self.perform();
         loop {
             self.set_timer(timer.as_mut());
-            let room = self.waiting_max.saturating_sub(self.waiting.len());
+            let room = self.room();
             tokio::select! {
                 biased;
                 count = sources.submitted.recv_many(&mut submissions, room), if room > 0 => {
@@ -134,6 +144,15 @@ impl Driver {
         drop(sources.ending);
     }
 
+    /// How many submissions to take now. While some groups are under way the others gather, so that a
+    /// busy client signs seldom: one signature costs as much as many requests.
+    fn room(&self) -> usize {
+        if self.groups.len() >= GROUPS_MAX {
+            return 0;
+        }
+        self.waiting_max.saturating_sub(self.waiting.len())
+    }
+
     fn set_timer(&self, mut timer: std::pin::Pin<&mut Sleep>) {
         let next = self.machine.poll_timeout().map(|time| self.clock.instant_of(time));
         let next = next.unwrap_or_else(|| Instant::now() + IDLE);
@@ -150,9 +169,13 @@ impl Driver {
             }
         }
         // After what arrived: replies make room for what is submitted.
+        if !submissions.is_empty() {
+            self.next_group += 1;
+            self.groups.insert(self.next_group);
+        }
         for Submission { ticket, work, done } in submissions.drain(..) {
             self.stats.submitted += 1;
-            self.waiting.insert(ticket, done);
+            self.waiting.insert(ticket, Waiting { group: self.next_group, done });
             self.machine.handle(
                 now,
                 match work {
@@ -189,7 +212,8 @@ impl Driver {
     }
 
     fn cancel(&mut self, ticket: Ticket) {
-        if self.waiting.remove(&ticket).is_some() {
+        if let Some(waiting) = self.waiting.remove(&ticket) {
+            self.groups.remove(&waiting.group);
             self.machine.handle(self.clock.now(), ClientInput::Cancel(ticket));
         }
     }
@@ -204,9 +228,10 @@ impl Driver {
                 }
                 ClientAction::Done(ticket, result) => {
                     self.stats.completed += u64::from(result.is_ok());
-                    if let Some(done) = self.waiting.remove(&ticket) {
+                    if let Some(waiting) = self.waiting.remove(&ticket) {
+                        self.groups.remove(&waiting.group);
                         // Whoever waited may have gone meanwhile.
-                        let _ = done.send(result);
+                        let _ = waiting.done.send(result);
                     }
                 }
                 ClientAction::Reject(replica, why) => self.reject(replica, why),
@@ -233,5 +258,7 @@ impl Driver {
 const EVENTS_MAX: usize = 1024;
 /// Submissions that the machine holds, for each that may be in flight.
 const WAITING_PER_WINDOW: usize = 4;
+/// Groups of submissions under way, beyond which the next ones gather.
+const GROUPS_MAX: usize = 2;
 /// When to wake up if nothing is due.
 const IDLE: Duration = Duration::from_secs(1);

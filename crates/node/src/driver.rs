@@ -6,7 +6,7 @@
 
 use quorate_consensus::{Action, Config, Input, Peer, Record};
 use quorate_transport::Event;
-use quorate_types::{Rejection, Unverified};
+use quorate_types::Rejection;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
@@ -19,7 +19,7 @@ use crate::journal::Journal;
 use crate::network::Network;
 use crate::status::{Status, Tally};
 use crate::threads::Done;
-use crate::verify::VerifierPool;
+use crate::verify::{ToVerify, VerifierPool};
 
 /// What the owner of a replica asks of its driver. The driver stops when nobody can ask any more.
 pub(crate) enum Control {
@@ -63,7 +63,7 @@ pub(crate) struct Driver {
     parts: Parts,
     tally: Tally,
     waiters: Vec<(Condition, oneshot::Sender<Status>)>,
-    to_verify: Vec<(Peer, Unverified)>,
+    to_verify: ToVerify,
     to_execute: Vec<Work>,
 }
 
@@ -73,7 +73,7 @@ impl Driver {
             parts,
             tally: Tally::default(),
             waiters: Vec::new(),
-            to_verify: Vec::new(),
+            to_verify: ToVerify::default(),
             to_execute: Vec::new(),
         }
     }
@@ -151,7 +151,8 @@ impl Driver {
         for done in done.drain(..) {
             match done {
                 Done::Inputs(inputs) => {
-                    inputs.into_iter().for_each(|input| self.parts.core.handle(now, input))
+                    self.parts.verifier.on_done(&inputs);
+                    inputs.into_iter().for_each(|input| self.parts.core.handle(now, input));
                 }
                 Done::Failed(why) => self.tally.on_halt(why),
             }
@@ -179,13 +180,17 @@ impl Driver {
                 }
                 self.perform_one(action);
             }
-            self.parts.verifier.put(&mut self.to_verify);
             self.parts.executor.put(&mut self.to_execute);
-            match self.parts.journal.sync() {
-                Ok(None) => return,
-                Ok(Some(number)) => self.parts.core.handle(self.parts.clock.now(), Input::Persisted(number)),
+            let checked = self.parts.verifier.put(&mut self.to_verify);
+            let synced = match self.parts.journal.sync() {
+                Ok(synced) => synced.map(Input::Persisted),
                 Err(error) => return self.tally.on_halt(format!("the log cannot be synced: {error}")),
+            };
+            if checked.is_empty() && synced.is_none() {
+                return;
             }
+            let now = self.parts.clock.now();
+            checked.into_iter().chain(synced).for_each(|input| self.parts.core.handle(now, input));
         }
     }
 
@@ -193,7 +198,7 @@ impl Driver {
         match action {
             Action::Persist(number, record) => self.persist(number, &record),
             Action::Send(to, message) => self.parts.network.send(to, &message),
-            Action::Verify(peer, value) => self.to_verify.push((peer, value)),
+            Action::Verify(peer, value) => self.to_verify.push(peer, value),
             Action::Execute(execution) => self.to_execute.push(Work::Execute(execution)),
             Action::TakeSnapshot(height) => self.to_execute.push(Work::Freeze(height)),
             Action::Reply(client, message) => self.parts.network.reply(&client, &message),

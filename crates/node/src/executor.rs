@@ -71,7 +71,7 @@ fn execute_all(
     threads: &Threads,
 ) {
     let mut work = Vec::new();
-    while queue.take(&mut work) {
+    while queue.take(usize::MAX, &mut work) {
         for item in work.drain(..) {
             let result = match item {
                 Work::Execute(execution) => execute(&mut *application, &execution).map(|outcomes| {
