@@ -37,6 +37,9 @@ pub enum Record {
     Checkpoint(Arc<CheckpointCertificate>),
     /// A proof against a replica.
     Evidence(Arc<Evidence>),
+    /// The view for which a replica that lost its disk wished (rule D3). It has signed nothing else since, so
+    /// this view stays right over any number of restarts.
+    Wished(View),
     /// The certificate with which a replica that lost its disk takes part again (rule D3).
     Recovered(Arc<QuorumCertificate>),
 }

@@ -6,7 +6,7 @@ use quorate_types::message::{Fetch, Message, Status, Wish};
 use quorate_types::{Quorums, Rejection, ReplicaId, Statement, Unverified, Verified, View};
 use std::sync::Arc;
 
-use crate::io::{Cause, Event, Peer};
+use crate::io::{Cause, Event, Peer, Recipients};
 use crate::record::Record;
 use crate::replica::Replica;
 
@@ -15,15 +15,22 @@ use crate::replica::Replica;
 pub(crate) struct Recovering {
     /// Per peer the highest view that it entered or asked for, when it first told.
     reports: Vec<Option<View>>,
+    /// The view above all that some Q others reported, once that many did.
+    wanted: Option<View>,
 }
 
 impl Recovering {
     pub(crate) fn new(quorums: Quorums) -> Self {
-        Self { reports: vec![None; quorums.n()] }
+        Self { reports: vec![None; quorums.n()], wanted: None }
+    }
+
+    /// The wish of an earlier start, from the log.
+    pub(crate) fn wished(&mut self, view: View) {
+        self.wanted = Some(view);
     }
 
     /// The view above all that some Q others reported.
-    fn wanted(&self, quorums: Quorums) -> Option<View> {
+    fn above_reports(&self, quorums: Quorums) -> Option<View> {
         let mut reports: Vec<View> = self.reports.iter().flatten().copied().collect();
         reports.sort_unstable();
         reports.get(quorums.quorum() - 1).map(|view| view.next())
@@ -33,38 +40,42 @@ impl Recovering {
 impl Replica {
     /// A status is a report, unless its sender lost its disk too.
     pub(crate) fn note_report(&mut self, from: ReplicaId, status: &Status) {
+        let quorums = self.quorums();
         let Some(recovering) = &mut self.recovering else { return };
         if !status.is_recovering {
             recovering.reports[from.index()].get_or_insert(status.view.max(status.asked));
         }
-        self.send_wish();
+        if recovering.wanted.is_some() {
+            return;
+        }
+        let Some(view) = recovering.above_reports(quorums) else { return };
+        recovering.wanted = Some(view);
+        self.outbox.persist(Record::Wished(view));
+        self.send_wish(view);
         let qc = self.safety.high_qc().clone();
         self.check_recovered(&qc);
     }
 
     /// Asks for reports, then for the view that they show to be needed.
     pub(crate) fn resend_wish(&mut self) {
-        if self.recovering.is_some() {
-            self.send_to_all(Message::Fetch(Fetch::Status));
-            self.send_wish();
+        let Some(recovering) = &self.recovering else { return };
+        match recovering.wanted {
+            Some(view) => self.send_wish(view),
+            None => self.send_to_all(Message::Fetch(Fetch::Status)),
         }
     }
 
-    fn send_wish(&mut self) {
-        let quorums = self.quorums();
-        let Some(view) = self.recovering.as_ref().and_then(|recovering| recovering.wanted(quorums)) else {
-            return;
-        };
+    fn send_wish(&mut self, view: View) {
         let epoch = self.config.membership.epoch();
         let statement = Statement::Wish { epoch, view };
         let signature = statement.sign(&self.config.key, &self.config.membership.cluster());
-        self.send_to_all(Message::Wish(Wish { epoch, view, replica: self.config.id, signature }));
+        let wish = Wish { epoch, view, replica: self.config.id, signature };
+        self.outbox.send_durable(Recipients::All, Message::Wish(wish));
     }
 
     /// [D3] Takes part again once it holds a certificate of a view above all reported ones.
     pub(crate) fn check_recovered(&mut self, qc: &Verified<Arc<QuorumCertificate>>) {
-        let quorums = self.quorums();
-        let wanted = self.recovering.as_ref().and_then(|recovering| recovering.wanted(quorums));
+        let wanted = self.recovering.as_ref().and_then(|recovering| recovering.wanted);
         if wanted.is_none_or(|view| qc.vote.view < view) {
             return;
         }

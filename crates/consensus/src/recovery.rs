@@ -80,6 +80,11 @@ impl Replica {
                 self.peers.get_mut(evidence.replica).offences.push(offence);
                 self.evidence.entry(evidence.replica).or_default().push(evidence);
             }
+            Record::Wished(view) => {
+                if let Some(recovering) = &mut self.recovering {
+                    recovering.wished(view);
+                }
+            }
             Record::Recovered(_) => self.recovering = None,
         }
         Ok(())
