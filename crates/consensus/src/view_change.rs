@@ -481,7 +481,10 @@ impl Replica {
     }
 
     pub(crate) fn on_view_timeout(&mut self) {
-        self.view.failures = (self.view.failures + 1).min(FAILURES_MAX);
+        // At the cap it does not double, so that 100 blocks halve it from there.
+        if self.view_timeout() < self.config.timing.view_timeout_max {
+            self.view.failures = (self.view.failures + 1).min(FAILURES_MAX);
+        }
         self.view.blocks_since = 0;
         self.ask_for_view(self.view.asked.next(), Cause::Timer);
     }
