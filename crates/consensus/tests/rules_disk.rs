@@ -181,6 +181,21 @@ fn d2_votes_are_sent_again_byte_for_byte() {
     assert_eq!(cluster.votes_of(2), before);
 }
 
+/// [D2] [V2] A restarted replica knows its last vote: it does not follow another chain of its view.
+#[test]
+fn d2_the_last_vote_binds_after_a_restart() {
+    let mut cluster = Cluster::new(4);
+    let own = cluster.block(0, cluster.genesis_id(), &[1]);
+    cluster.deliver(0, 2, own.bare());
+    cluster.restart(2);
+    cluster.wire.clear();
+    let other = cluster.block(0, cluster.genesis_id(), &[2]);
+    let above = cluster.block(0, other.id(), &[3]);
+    let justify = cluster.justify_qc(0, other.id(), &[0, 1, 3]);
+    cluster.deliver(0, 2, above.propose(justify));
+    assert!(!cluster.voted(2).contains(&above.id()));
+}
+
 /// [D2] After a long view a restart costs neither the last vote nor the chain above it.
 #[test]
 fn d2_a_restart_in_a_long_view_goes_on_voting() {

@@ -178,7 +178,7 @@ fn signer(common: usize) -> impl Strategy<Value = Signer> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn select_is_what_its_definition_says(
