@@ -48,7 +48,7 @@ pub use history::{Contribution, Durable, History, ReplicaFacts};
 pub use network::NetworkParameters;
 pub use observe::{Observation, Violation};
 pub use plan::{AttackChoice, Plan, Traitor};
-pub use run::{Report, liveness_bound, run, run_with_story, settling_bound};
+pub use run::{Report, STATUSES_TO_SETTLE, liveness_bound, run, run_with_story};
 pub use setup::{Bounds, CLIENTS_MAX, Crypto, Setup, timing};
 pub use sim::{LATENCY, Sim, SimClient, SimOptions, SimReplica, WAIT_MAX};
 pub use stream::Stream;

@@ -64,7 +64,7 @@ impl Plan {
     pub fn generate(seed: u64, replicas: u16, crypto: Crypto, attacks: AttackChoice) -> Self {
         let mut random = Stream::new(seed, "plan");
         let byzantine = draw_traitors(&mut random, replicas, attacks);
-        let heal_us = random.between(80_000, 300_000);
+        let heal_us = random.between(80_000, 400_000);
         let mut episodes = Episodes { random: Stream::new(seed, "faults"), replicas, heal_us, faults: Vec::new() };
         episodes.draw(byzantine.iter().map(|traitor| traitor.replica).collect());
         let wiped = episodes.faults.iter().filter(|timed| matches!(timed.fault, Fault::Wipe { .. })).count();
@@ -169,10 +169,10 @@ struct Episodes {
 
 impl Episodes {
     fn draw(&mut self, traitors: Vec<u16>) {
-        let count = self.random.pick(&[0, 0, 1, 1, 2, 3]);
+        let count = self.random.pick(&[0, 1, 1, 2, 2, 3]);
         for _ in 0..count {
             let begin = self.random.between(2_000, self.heal_us);
-            let end = begin + self.random.between(5_000, 120_000);
+            let end = begin + self.random.between(5_000, 200_000);
             match self.random.below(10) {
                 0 | 1 => self.cut(begin, end),
                 2 | 3 => self.partition(begin, end),

@@ -60,19 +60,16 @@ pub fn run_with_story(plan: &Plan) -> Report {
     Run::new(plan, true).finish()
 }
 
-/// How long after healing everything may take that was asked for: views settle, twice over, and a
-/// primary that is as slow as it can be handles one request of each client at a time.
+/// How long after healing everything may take that was asked for: every liar in turn is primary for
+/// as long as it may be, twice, as replicas may have to meet in one view first; statuses fill the gaps
+/// between; and a primary that is as slow as it can be handles one request of each client at a time.
 #[must_use]
 pub fn liveness_bound(timing: &Timing, liars: u32, requests: u32) -> Duration {
-    settling_bound(timing, liars) * 2 + timing.view_timeout_max * requests
+    timing.view_timeout_max * (4 * liars + 4 + requests) + timing.status_interval * 16
 }
 
-/// How long after healing views may still change: every liar in turn is primary for as long as it
-/// may be, as long again passes until replicas meet in one view, and statuses fill the gaps.
-#[must_use]
-pub fn settling_bound(timing: &Timing, liars: u32) -> Duration {
-    timing.view_timeout_max * (2 * liars + 2) + timing.status_interval * 6
-}
+/// After so many statuses whoever is behind has caught up, once without and once with work.
+pub const STATUSES_TO_SETTLE: u32 = 3;
 
 struct Run<'a> {
     plan: &'a Plan,
@@ -126,9 +123,10 @@ impl<'a> Run<'a> {
         let timing = self.world.setup.timing.clone();
         let bound = |requests| nanos(liveness_bound(&timing, liars, requests));
         self.complete(healed + bound(self.plan.workload.requests));
-        self.rest_until(healed + nanos(settling_bound(&timing, liars)));
-        // Who asked for a view alone waits for work to be heard, so settling takes some work.
+        // Who is behind asks around by status; who asked for a view alone is heard when there is work.
+        self.rest(&timing);
         self.demand_one(bound(1));
+        self.rest(&timing);
         self.world.observe(Observation::Settled);
         self.demand_one(bound(1));
         self.converge(self.world.now + bound(0));
@@ -153,10 +151,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Lets time pass.
-    fn rest_until(&mut self, time: u64) {
-        while self.world.step(time) {}
-        self.world.now = self.world.now.max(time);
+    /// Lets statuses go round.
+    fn rest(&mut self, timing: &Timing) {
+        let end = self.world.now + nanos(timing.status_interval * STATUSES_TO_SETTLE);
+        while self.world.step(end) {}
+        self.world.now = self.world.now.max(end);
     }
 
     /// Runs until all honest replicas are at the same height.

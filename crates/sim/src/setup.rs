@@ -156,23 +156,23 @@ fn parameters_of(bounds: Bounds) -> ProtocolParameters {
     }
 }
 
-/// The timing of planned runs: latencies are about a millisecond, and idle replicas should not
-/// fill the time with statuses.
+/// The timing of planned runs: latencies are about a millisecond, a view lasts longer than it takes
+/// to ask around twice by status, and an hour of rule D3 is a third of a second.
 #[must_use]
 pub fn timing() -> Timing {
     Timing {
         batch_delay: Duration::from_micros(200),
-        view_timeout_min: Duration::from_millis(40),
-        view_timeout_max: Duration::from_millis(200),
+        view_timeout_min: Duration::from_millis(120),
+        view_timeout_max: Duration::from_millis(480),
         grace: Duration::from_millis(2),
-        status_interval: Duration::from_millis(200),
-        fairness_timeout: Duration::from_millis(200),
+        status_interval: Duration::from_millis(50),
+        fairness_timeout: Duration::from_millis(250),
         fetch_timeout: Duration::from_millis(15),
-        wish_interval: Duration::from_secs(3600),
+        wish_interval: Duration::from_millis(300),
     }
 }
 
 /// Before a client sends to all replicas.
-const CLIENT_RETRY_MIN: Duration = Duration::from_millis(40);
+const CLIENT_RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longer than every run: whether a request ends in time is the simulator's to judge.
 const CLIENT_DEADLINE: Duration = Duration::from_secs(3600);
