@@ -27,7 +27,21 @@ impl Replica {
             return Err(Rejection::AboveWindow);
         }
         self.tally.on_commit(from, commit.vote);
+        if self.certificate_holders().next().is_some() {
+            self.want_missing();
+        }
         Ok(())
+    }
+
+    /// [V3] Those who say with a commit vote that they hold a certificate of the present view,
+    /// while this replica has none: not every voter votes for the first block itself, and a vote
+    /// may have gone to others only.
+    pub(crate) fn certificate_holders(&self) -> impl Iterator<Item = ReplicaId> {
+        let lacks_certificate = self.safety.high_qc().vote.view < self.view.entered;
+        let own = self.config.id;
+        let others =
+            self.config.membership.replicas().filter(move |replica| lacks_certificate && *replica != own);
+        others.filter(|replica| self.tally.commit_of(*replica).is_some())
     }
 
     /// [C1] [C3] Commits what the votes and commit votes of the view prove.

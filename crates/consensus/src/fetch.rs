@@ -1,7 +1,7 @@
 //! How missing blocks, headers and proofs are fetched, and how others are served (V4, V7, X2).
 
 use quorate_types::limited::Limited;
-use quorate_types::message::{Data, FETCH_BLOCKS_MAX, Fetch, Message};
+use quorate_types::message::{Data, FETCH_BLOCKS_MAX, Fetch, Message, ViewProof};
 use quorate_types::{Height, Rejection, ReplicaId, Time, Unverified};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,6 +35,7 @@ struct Want {
 pub(crate) struct Fetches {
     blocks: BTreeMap<BlockId, Want>,
     headers: BTreeMap<BlockId, Time>,
+    certificate_tries: usize,
 }
 
 impl Fetches {
@@ -105,9 +106,21 @@ impl Replica {
         }
         let timeout = self.config.timing.fetch_timeout;
         self.ask_for_wanted(timeout);
-        if !self.fetches.blocks.is_empty() {
+        let is_asking = self.ask_for_certificate();
+        if is_asking || !self.fetches.blocks.is_empty() {
             self.timers.set_if_unset(Timer::Fetch, self.now.after(timeout / 2));
         }
+    }
+
+    /// Asks one holder after the other for a certificate of the present view.
+    fn ask_for_certificate(&mut self) -> bool {
+        let holders: Vec<ReplicaId> = self.certificate_holders().collect();
+        let Some(holder) = holders.get(self.fetches.certificate_tries % holders.len().max(1)) else {
+            return false;
+        };
+        self.fetches.certificate_tries = self.fetches.certificate_tries.wrapping_add(1);
+        self.send_to(*holder, Message::Fetch(Fetch::View(self.view.entered.minus(1))));
+        true
     }
 
     /// What is missing on the way to the proven commit, on the chain of the view, and of the
@@ -201,6 +214,14 @@ impl Replica {
         Ok(())
     }
 
+    /// Whether a proof opens a view, or is the first certificate of the present one.
+    fn is_proof_of_use(&self, proof: &ViewProof) -> bool {
+        let lacks_certificate = self.safety.high_qc().vote.view < self.view.entered;
+        let is_certificate = matches!(proof, ViewProof::Quorum(_));
+        proof.view() > self.view.entered
+            || (is_certificate && lacks_certificate && proof.view() == self.view.entered)
+    }
+
     /// [D1] A block may be an own proposal that is not durable yet.
     fn serve(&mut self, to: ReplicaId, data: Data) {
         self.outbox.send_durable(Recipients::One(to), Message::Data(data));
@@ -231,9 +252,7 @@ impl Replica {
                 self.verify(peer, Unverified::Block(header, batch));
             }
             Data::Chain(headers) => return self.on_chain(from, headers.into_vec()),
-            Data::View(proof) if proof.view() > self.view.entered => {
-                self.verify(peer, Unverified::View(proof))
-            }
+            Data::View(proof) if self.is_proof_of_use(&proof) => self.verify(peer, Unverified::View(proof)),
             Data::View(_) => {}
             Data::Checkpoint(certificate) => {
                 if certificate.checkpoint.height > self.checkpoints.stable_height() {
