@@ -97,6 +97,34 @@ fn c1_votes_of_other_views_do_not_count() {
     assert_eq!(cluster.committed(3).0, 0, "an earlier view");
 }
 
+/// [C1] What was acknowledged in one view is not acknowledged in the next.
+#[test]
+fn c1_a_new_view_counts_from_nothing() {
+    let mut cluster = Cluster::new(4);
+    let mut chain: Vec<Made> = Vec::new();
+    cluster.hosts[3].is_syncing = false;
+    for number in 1..=3 {
+        let parent = chain.last().map_or(cluster.genesis_id(), Made::id);
+        chain.push(cluster.block(0, parent, &[number]));
+        cluster.deliver(0, 3, chain[chain.len() - 1].bare());
+    }
+    for voter in [0, 1] {
+        let vote = cluster.vote(voter, 0, chain[2].id());
+        cluster.deliver(voter, 3, vote);
+    }
+    cluster.enter(3, 1, &[0, 1, 2]);
+    cluster.hosts[3].is_syncing = true;
+    cluster.drain(3);
+    let first = cluster.block(1, cluster.genesis_id(), &[7]);
+    let second = cluster.block(1, first.id(), &[8]);
+    let tc = cluster.empty_tc(1, &[0, 1, 2]);
+    cluster.deliver(1, 3, first.propose(Justify::ViewChange(tc)));
+    let justify = cluster.justify_qc(1, first.id(), &[0, 1, 2]);
+    cluster.deliver(1, 3, second.propose(justify));
+    assert_eq!(cluster.voted(3).last(), Some(&second.id()));
+    assert_eq!(cluster.committed(3).0, 0, "its own vote is the only one");
+}
+
 /// [C2] A prepared block that is not committed within the grace gets a certificate, and its holders
 /// send commit votes; a vote with a bad signature is left out and counted against its sender.
 #[test]
