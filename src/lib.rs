@@ -5,7 +5,7 @@
 //! - implement [`StateMachine`]; [`Snapshot`] comes for free with `Clone + Serialize + Deserialize`;
 //! - start a [`LocalCluster`] to try it out, and [`Replica::open`] to run it for real;
 //! - submit commands with a [`Client`], which trusts no replica alone;
-//! - turn replicas into traitors with [`attack`], behind the feature `lab`.
+//! - turn replicas into traitors with the module `attack`, behind the feature `lab`.
 //!
 //! ```
 //! use quorate::prelude::*;
@@ -42,9 +42,10 @@ pub use quorate_attack as attack;
 #[cfg(feature = "lab")]
 pub use quorate_attack::Attack;
 
-/// Tools to test a state machine with.
+/// Tools to test and measure a state machine with.
 pub mod testkit {
     pub use quorate_machine::determinism::{Divergence, Moment, check_determinism};
+    pub use quorate_node::floor;
 }
 
 /// What a program with a state machine of its own needs: `use quorate::prelude::*`.

@@ -84,6 +84,7 @@ pub(crate) fn spawn(
         waiting_max,
         groups: BTreeSet::new(),
         next_group: 0,
+        last_group: 0,
         stats,
         last_bundle: Bytes::new(),
     };
@@ -106,6 +107,8 @@ struct Driver {
     /// Groups of submissions none of which has ended yet.
     groups: BTreeSet<u64>,
     next_group: u64,
+    /// How many submissions the last group had.
+    last_group: usize,
     stats: ClientStats,
     /// The bundle that was sent last, to tell new signatures from repeats to other replicas.
     last_bundle: Bytes,
@@ -135,19 +138,18 @@ impl Driver {
             let completed_before = self.stats.completed;
             self.handle_batch(&mut submissions, &mut received);
             sources.stats.send_replace(self.stats);
-            if self.stats.completed > completed_before {
-                // Those who got replies have a turn, so that what they submit next shares a signature.
-                tokio::task::yield_now().await;
-            }
+            gather(self.stats.completed - completed_before, &sources.submitted).await;
         }
         self.endpoint.shutdown().await;
         drop(sources.ending);
     }
 
-    /// How many submissions to take now. While some groups are under way the others gather, so that a
-    /// busy client signs seldom: one signature costs as much as many requests.
+    /// How many submissions to take now. While groups are under way the next one gathers, so that a
+    /// busy client signs seldom: one signature costs as much as many requests. A client with little
+    /// to do does not wait.
     fn room(&self) -> usize {
-        if self.groups.len() >= GROUPS_MAX {
+        let groups_max = if self.last_group >= GROUP_IS_LARGE { 1 } else { GROUPS_MAX };
+        if self.groups.len() >= groups_max {
             return 0;
         }
         self.waiting_max.saturating_sub(self.waiting.len())
@@ -172,6 +174,7 @@ impl Driver {
         if !submissions.is_empty() {
             self.next_group += 1;
             self.groups.insert(self.next_group);
+            self.last_group = submissions.len();
         }
         for Submission { ticket, work, done } in submissions.drain(..) {
             self.stats.submitted += 1;
@@ -254,11 +257,25 @@ impl Driver {
     }
 }
 
+/// Lets those who got replies have a turn: most submit again at once, and then share a signature.
+async fn gather(replies: u64, submitted: &mpsc::Receiver<Submission>) {
+    for _ in 0..GATHER_TURNS_MAX {
+        if submitted.len() as u64 >= replies {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Turns of the other tasks that the driver waits for submissions.
+const GATHER_TURNS_MAX: u32 = 32;
 /// Most frames and connections that wait for the driver.
 const EVENTS_MAX: usize = 1024;
 /// Submissions that the machine holds, for each that may be in flight.
 const WAITING_PER_WINDOW: usize = 4;
 /// Groups of submissions under way, beyond which the next ones gather.
-const GROUPS_MAX: usize = 2;
+const GROUPS_MAX: usize = 4;
+/// A group of this many is worth waiting for.
+const GROUP_IS_LARGE: usize = 16;
 /// When to wake up if nothing is due.
 const IDLE: Duration = Duration::from_secs(1);
