@@ -65,6 +65,11 @@ impl Chain {
         chain
     }
 
+    /// Every block, in the order in which they were shown.
+    pub fn all(&self) -> impl DoubleEndedIterator<Item = BlockRef> + use<> {
+        (0..u32::try_from(self.blocks.len()).unwrap_or(u32::MAX)).map(BlockRef)
+    }
+
     /// Notes a header; the same header twice is one block.
     pub fn note(&mut self, header: &Header) -> BlockRef {
         if let Some(block) = self.find_header(header) {

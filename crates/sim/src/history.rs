@@ -184,7 +184,7 @@ impl History {
             Observation::Event(replica, event) => self.take_event(*replica, event),
             Observation::Stopped(replica) => self.replicas[replica.index()].appended.clear(),
             Observation::Wiped(replica) => self.replicas[replica.index()].durable = Durable::default(),
-            Observation::Distrusted(replica) => self.trusted &= !bit(*replica),
+            Observation::Distrusted(replica) => self.distrust(*replica),
             _ => {}
         }
         None
@@ -242,6 +242,15 @@ impl History {
                 None
             }
             _ => None,
+        }
+    }
+
+    /// What the replica said counts as what a traitor may have said, so that more may be proven.
+    fn distrust(&mut self, replica: ReplicaId) {
+        self.trusted &= !bit(replica);
+        let is_proven = |history: &Self, block| history.is_proven_fast(block) || history.is_proven_slow(block);
+        for block in self.chain.all().rev().collect::<Vec<_>>() {
+            self.prove(vec![block], is_proven);
         }
     }
 

@@ -64,7 +64,7 @@ impl Plan {
     pub fn generate(seed: u64, replicas: u16, crypto: Crypto, attacks: AttackChoice) -> Self {
         let mut random = Stream::new(seed, "plan");
         let byzantine = draw_traitors(&mut random, replicas, attacks);
-        let heal_us = random.between(80_000, 400_000);
+        let heal_us = random.between(BUSY_US, 450_000);
         let mut episodes = Episodes { random: Stream::new(seed, "faults"), replicas, heal_us, faults: Vec::new() };
         episodes.draw(byzantine.iter().map(|traitor| traitor.replica).collect());
         let wiped = episodes.faults.iter().filter(|timed| matches!(timed.fault, Fault::Wipe { .. })).count();
@@ -86,6 +86,9 @@ impl Plan {
     }
 }
 
+/// Until when clients are busy in most runs, in microseconds: what goes wrong begins before.
+const BUSY_US: u64 = 150_000;
+
 /// The greatest number of liars that a cluster of this size survives.
 const fn liars_max(replicas: u16) -> usize {
     (replicas as usize - 1) / 3
@@ -106,7 +109,7 @@ fn draw_traitors(random: &mut Stream, replicas: u16, attacks: AttackChoice) -> V
             _ => random.pick(Attack::ALL),
         };
         // The primaries of the first views do the most harm, and some attacks need to be primary.
-        let is_early = index == 0 && (attack.is_primary_attack() || random.chance(500));
+        let is_early = index == 0 && (attack.is_primary_attack() || random.chance(700));
         let replica = if is_early { random.pick(&[0, 0, 0, 1]) } else { others[index] };
         if !traitors.iter().any(|known: &Traitor| known.replica == replica) {
             traitors.push(Traitor { replica, attack: attack.name().to_owned() });
@@ -132,7 +135,7 @@ fn draw_workload(random: &mut Stream, replicas: u16, has_spare: bool) -> Workloa
         requests: requests.div_ceil(clients as u32),
         burst,
         think_min_us: 0,
-        think_max_us: random.pick(&[0, 2_000, 10_000, 20_000]),
+        think_max_us: random.pick(&[0, 4_000, 10_000, 30_000]),
         unreachable: if is_behind_a_wall { vec![wall] } else { Vec::new() },
     }
 }
@@ -169,16 +172,16 @@ struct Episodes {
 
 impl Episodes {
     fn draw(&mut self, traitors: Vec<u16>) {
-        let count = self.random.pick(&[0, 1, 1, 2, 2, 3]);
+        let count = self.random.pick(&[0, 1, 2, 2, 3]);
         for _ in 0..count {
-            let begin = self.random.between(2_000, self.heal_us);
-            let end = begin + self.random.between(5_000, 200_000);
-            match self.random.below(10) {
+            let begin = self.random.between(2_000, BUSY_US);
+            let end = begin + self.random.between(20_000, 300_000);
+            match self.random.below(14) {
                 0 | 1 => self.cut(begin, end),
                 2 | 3 => self.partition(begin, end),
                 4 => self.bridge(begin, end),
                 5 => self.crash_all(begin, end),
-                6 => self.crash_primary(begin, end),
+                6..11 => self.crash_primary(begin, end),
                 _ => self.crash_some(begin, end),
             }
         }
