@@ -1,5 +1,6 @@
 //! The `quorate` program.
 
+mod bench;
 mod simulate;
 
 use clap::{Parser, Subcommand};
@@ -17,10 +18,13 @@ struct Program {
 enum Command {
     /// Runs seeded clusters in simulated time until a property breaks.
     Simulate(simulate::Simulate),
+    /// Measures a cluster in this process over real QUIC: throughput, latency, processor time.
+    Bench(bench::Bench),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Program::parse().command {
         Command::Simulate(simulate) => simulate.run(),
+        Command::Bench(bench) => bench.run(),
     }
 }
