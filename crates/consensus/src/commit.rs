@@ -120,7 +120,7 @@ impl Replica {
     /// [X1] The view timer restarts on progress; what can no longer be committed is dropped.
     fn after_commit(&mut self, blocks: u64) {
         let tip = self.blocks.tip().0;
-        self.view.note_progress(blocks);
+        self.view.patience.note_progress(blocks);
         self.timers.stop(Timer::View);
         self.timers.stop(Timer::Grace);
         self.chain.is_grace_over = false;

@@ -47,6 +47,17 @@ impl Replica {
         Ok(())
     }
 
+    /// [X1] A primary that was convicted before its view was entered is replaced at once.
+    pub(crate) fn depose_convicted(&mut self) {
+        let found = self
+            .evidence
+            .get(&self.primary())
+            .and_then(|all| all.iter().find(|evidence| evidence.view() == Some(self.view.entered)).cloned());
+        if let Some(evidence) = found {
+            self.act_on(&evidence);
+        }
+    }
+
     /// [X1] An equivocating primary is replaced.
     fn act_on(&mut self, evidence: &Evidence) {
         let is_of_primary = matches!(evidence.first.0, Statement::Block(_))

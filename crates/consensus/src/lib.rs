@@ -13,6 +13,7 @@ mod normal;
 mod voting;
 mod commit;
 mod view_change;
+mod view_timer;
 mod select;
 mod safety;
 mod checkpoint;
