@@ -64,7 +64,7 @@ impl Plan {
     pub fn generate(seed: u64, replicas: u16, crypto: Crypto, attacks: AttackChoice) -> Self {
         let mut random = Stream::new(seed, "plan");
         let byzantine = draw_traitors(&mut random, replicas, attacks);
-        let heal_us = random.between(BUSY_US, 450_000);
+        let heal_us = random.between(200_000, 500_000);
         let mut episodes = Episodes { random: Stream::new(seed, "faults"), replicas, heal_us, faults: Vec::new() };
         episodes.draw(byzantine.iter().map(|traitor| traitor.replica).collect());
         let wiped = episodes.faults.iter().filter(|timed| matches!(timed.fault, Fault::Wipe { .. })).count();
@@ -87,7 +87,10 @@ impl Plan {
 }
 
 /// Until when clients are busy in most runs, in microseconds: what goes wrong begins before.
-const BUSY_US: u64 = 150_000;
+const BUSY_US: u64 = 100_000;
+
+/// Longer than a view lasts without its primary, in microseconds.
+const LONG_US: u64 = 200_000;
 
 /// The greatest number of liars that a cluster of this size survives.
 const fn liars_max(replicas: u16) -> usize {
@@ -97,7 +100,7 @@ const fn liars_max(replicas: u16) -> usize {
 fn draw_traitors(random: &mut Stream, replicas: u16, attacks: AttackChoice) -> Vec<Traitor> {
     let count = match attacks {
         AttackChoice::None => 0,
-        AttackChoice::All if random.chance(350) => 0,
+        AttackChoice::All if random.chance(300) => 0,
         _ => 1 + random.index(liars_max(replicas)),
     };
     let mut others: Vec<u16> = (0..replicas).collect();
@@ -175,13 +178,13 @@ impl Episodes {
         let count = self.random.pick(&[0, 1, 2, 2, 3]);
         for _ in 0..count {
             let begin = self.random.between(2_000, BUSY_US);
-            let end = begin + self.random.between(20_000, 300_000);
-            match self.random.below(14) {
+            let end = begin + self.random.between(20_000, 400_000);
+            match self.random.below(17) {
                 0 | 1 => self.cut(begin, end),
                 2 | 3 => self.partition(begin, end),
                 4 => self.bridge(begin, end),
                 5 => self.crash_all(begin, end),
-                6..11 => self.crash_primary(begin, end),
+                6..14 => self.crash_primary(begin, end),
                 _ => self.crash_some(begin, end),
             }
         }
@@ -249,7 +252,7 @@ impl Episodes {
     /// The primaries of the first views are likely to be primary at that time.
     fn crash_primary(&mut self, begin: u64, end: u64) {
         let replica = self.random.pick(&[0, 0, 1]);
-        self.crash(replica, begin, end);
+        self.crash(replica, begin, end + LONG_US);
     }
 
     fn crash_some(&mut self, begin: u64, end: u64) {

@@ -156,16 +156,16 @@ fn parameters_of(bounds: Bounds) -> ProtocolParameters {
     }
 }
 
-/// The timing of planned runs: latencies are about a millisecond, a view lasts longer than it takes
-/// to ask around twice by status, and an hour of rule D3 is a third of a second.
+/// The timing of planned runs: latencies are about a millisecond, a view lasts five statuses,
+/// as by default, and an hour of rule D3 is a third of a second.
 #[must_use]
 pub fn timing() -> Timing {
     Timing {
         batch_delay: Duration::from_micros(200),
-        view_timeout_min: Duration::from_millis(120),
-        view_timeout_max: Duration::from_millis(480),
+        view_timeout_min: Duration::from_millis(150),
+        view_timeout_max: Duration::from_millis(450),
         grace: Duration::from_millis(2),
-        status_interval: Duration::from_millis(50),
+        status_interval: Duration::from_millis(30),
         fairness_timeout: Duration::from_millis(250),
         fetch_timeout: Duration::from_millis(15),
         wish_interval: Duration::from_millis(300),

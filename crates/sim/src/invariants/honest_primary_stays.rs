@@ -35,7 +35,9 @@ impl Invariant for HonestPrimaryStays {
             Observation::Event(replica, Event::ViewChange { view, cause }) if self.is_settled => {
                 let left = view.minus(1);
                 let newest = history.honest().map(|other| history.replicas[other.index()].entered).max();
-                if history.is_trusted(history.primary(left)) && newest == Some(left) {
+                // The wish of a replica without its disk is work that only the next view can do.
+                let is_wished = history.honest().any(|other| history.replicas[other.index()].is_recovering);
+                if history.is_trusted(history.primary(left)) && newest == Some(left) && !is_wished {
                     let what = format!("replica {replica} gave up view {left} of an honest primary: {cause:?}");
                     return Err(Violation::of(PROPERTY, what));
                 }
