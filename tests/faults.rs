@@ -4,7 +4,7 @@ mod common;
 
 use common::{Command, Journal, append_in_order, list, start, stop, until, within};
 use quorate::prelude::*;
-use quorate::types::Height;
+use quorate::types::{Height, ProtocolParameters};
 use std::time::Duration;
 
 #[tokio::test]
@@ -54,6 +54,24 @@ async fn a_stopped_primary_is_replaced_and_all_can_restart_together() {
     }
     append_in_order(&client, 10..15).await;
     assert_eq!(list(&client).await, (0..15).collect::<Vec<_>>());
+    stop(cluster).await;
+}
+
+#[tokio::test]
+async fn checkpoints_become_stable_and_a_restart_goes_on_above_them() {
+    let protocol = ProtocolParameters { checkpoint_interval: 4, window: 8, ..ProtocolParameters::default() };
+    let cluster = LocalCluster::builder().protocol(protocol).start(Journal::default).await;
+    let cluster = cluster.expect("the cluster starts");
+    let client = cluster.client().await.expect("a client");
+    append_in_order(&client, 0..20).await;
+    for replica in cluster.replicas() {
+        until("a checkpoint is stable", replica, |status| status.stable >= Height(16)).await;
+    }
+    within("a replica stops", cluster.replica(2).stop()).await.expect("it stops");
+    append_in_order(&client, 20..30).await;
+    within("a replica restarts", cluster.replica(2).restart()).await.expect("it restarts");
+    append_in_order(&client, 30..40).await;
+    until("it takes part again", cluster.replica(2), |status| status.stable >= Height(36)).await;
     stop(cluster).await;
 }
 

@@ -4,7 +4,6 @@ use quorate_consensus::client::{ClientError, RequestId, Why};
 use quorate_types::message::Outcome;
 use quorate_types::{GenesisError, PublicKey, ReplicaId};
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Why a submission has no reply.
@@ -205,9 +204,6 @@ pub enum Error {
         /// How long was waited.
         waited: std::time::Duration,
     },
-    /// Addresses that were bound and cannot be told.
-    #[error("the address {0} cannot be used")]
-    Socket(SocketAddr),
 }
 
 /// As [`fmt::Display`], because a `main` that returns an error shows it this way.

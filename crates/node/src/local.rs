@@ -169,12 +169,15 @@ impl<S: StateMachine> LocalCluster<S> {
     ///
     /// # Errors
     /// [`Error::StillRunning`] if a state machine does not return from a command in time.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub async fn stop(&self) -> Result {
         let nodes: Vec<Node> = self.slots.iter().filter_map(|slot| lock(&slot.node).clone()).collect();
         let stops: Vec<_> =
             nodes.into_iter().map(|node| tokio::spawn(async move { node.stop().await })).collect();
         for stop in stops {
-            stop.await.map_err(|error| Error::Setting(error.to_string()))??;
+            stop.await.expect("stopping does not panic")?;
         }
         Ok(())
     }
