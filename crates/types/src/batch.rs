@@ -5,7 +5,7 @@
 //! are kept as the bytes that were received; commands are slices of them.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limited::Limited;
 use crate::{
@@ -43,7 +43,22 @@ pub struct Bundle {
 struct Body<'a> {
     session: SessionId,
     #[serde(borrow)]
-    requests: Limited<(RequestNumber, &'a [u8]), BUNDLE_REQUESTS_MAX>,
+    requests: Limited<(RequestNumber, Command<'a>), BUNDLE_REQUESTS_MAX>,
+}
+
+/// A command in a body. It is encoded in one piece; a plain slice would be encoded byte by byte.
+struct Command<'a>(&'a [u8]);
+
+impl Serialize for Command<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Command<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&[u8]>::deserialize(deserializer).map(Self)
+    }
 }
 
 impl Bundle {
@@ -59,7 +74,7 @@ impl Bundle {
         requests: &[(RequestNumber, Bytes)],
     ) -> Self {
         assert!(!requests.is_empty(), "a bundle has a request");
-        let listed = requests.iter().map(|(number, command)| (*number, command.as_ref())).collect();
+        let listed = requests.iter().map(|(number, command)| (*number, Command(command))).collect();
         let body = Body { session, requests: Limited::new(listed).expect("a bundle is within its limit") };
         let mut raw = crate::wire::canonical(&body);
         let id = Digest::of_bytes(&raw);
@@ -85,7 +100,7 @@ impl Bundle {
         let requests = body
             .requests
             .iter()
-            .map(|(number, command)| Request { number: *number, command: raw.slice_ref(command) })
+            .map(|(number, command)| Request { number: *number, command: raw.slice_ref(command.0) })
             .collect();
         let (id, session) = (Digest::of_bytes(&raw[..split]), body.session);
         Ok(Self { id, session, requests, raw })
