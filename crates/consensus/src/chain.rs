@@ -74,6 +74,11 @@ impl Chain {
         self.links.last_key_value().map_or(self.anchor, |(height, digest)| (*height, *digest))
     }
 
+    /// The height of the lowest link that there is or could be.
+    pub(crate) fn lowest(&self) -> Height {
+        self.anchor.0.next()
+    }
+
     /// Whether the block is linked, or is what the links stand on.
     pub(crate) fn contains(&self, height: Height, digest: &Digest) -> bool {
         self.links.get(&height).map_or(self.anchor == (height, *digest), |link| link == digest)

@@ -60,7 +60,7 @@ impl Replica {
             }
             Record::Vote(vote) => {
                 let id = (vote.vote.height, vote.vote.digest);
-                let is_claimed = vote.vote.view == self.safety.high_qc().vote.view;
+                let is_claimed = self.is_claimed(vote.vote.view, id.0);
                 let claimed = if is_claimed { self.path_above_claim(id) } else { Vec::new() };
                 if is_claimed && claimed.is_empty() {
                     return Err("a vote without the blocks below it");

@@ -1,7 +1,7 @@
 //! For which blocks a replica votes (rules V1 to V6), and how votes come in (V7).
 
 use quorate_types::message::{Message, Vote};
-use quorate_types::{Height, Rejection, ReplicaId, Statement, VoteStatement};
+use quorate_types::{Height, Rejection, ReplicaId, Statement, View, VoteStatement};
 
 use crate::blocks::Contents;
 use crate::io::Recipients;
@@ -57,15 +57,16 @@ impl Replica {
         let above_certificate = (qc.view == self.view.entered).then(|| qc.height.next());
         let last = self.safety.last_vote().filter(|vote| vote.view == self.view.entered);
         let height = match last {
-            // [V2]
+            // [V2] What the chain has left behind needs no vote any more.
             Some(vote) if !mutation::is(Mutation::SecondVote) => {
                 let is_extended = self.chain.contains(vote.height, &vote.digest) || self.is_committed(&vote);
                 if !is_extended {
                     return None;
                 }
-                vote.height.next().max(above_certificate.unwrap_or_default())
+                vote.height.next().max(self.chain.lowest())
             }
-            _ => above_certificate.or(self.chain.first)?,
+            Some(_) => above_certificate.or(self.chain.first)?,
+            None => self.chain.lowest(),
         };
         let id = self.chain.at(height)?;
         let is_first = self.chain.first == Some(height) && height > Height(0);
@@ -73,9 +74,10 @@ impl Replica {
         if (!is_first || mutation::is(Mutation::LimitsOnFirstBlock)) && height > self.window_end() {
             return None;
         }
-        // [V3] Above the first block: extends the own certificate of the view by at most 64.
+        // [V3] Above the first block: extends the own certificate of the view by at most 64. A block at or below
+        // it on the same chain adds nothing to the claim, but others may need the vote for their certificate.
         if !is_first && !mutation::is(Mutation::VoteWithoutCertificate) {
-            let distance = height.0 - above_certificate?.0;
+            let distance = height.0.saturating_sub(above_certificate?.0);
             if distance >= ABOVE_CERTIFICATE_MAX || !self.extends_certificate(id) {
                 return None;
             }
@@ -153,7 +155,7 @@ impl Replica {
     fn vote(&mut self, id: BlockId, path: &[BlockId]) -> bool {
         let view = self.view.entered;
         let claimed = self.path_above_claim(id);
-        if claimed.is_empty() && self.safety.high_qc().vote.view == view {
+        if claimed.is_empty() && self.is_claimed(view, id.0) {
             return false;
         }
         for ancestor in path {
@@ -168,6 +170,12 @@ impl Replica {
         self.outbox.persist(Record::Vote(vote));
         self.outbox.send_durable(Recipients::All, Message::Vote(vote));
         true
+    }
+
+    /// [D1] Whether a vote adds to the claim: it is in the certificate's view and above it.
+    pub(crate) fn is_claimed(&self, view: View, height: Height) -> bool {
+        let qc = &self.safety.high_qc().vote;
+        view == qc.view && height > qc.height
     }
 
     /// [D1] The headers that a vote for the block adds to the claim.
