@@ -172,7 +172,11 @@ impl Simulate {
             view_changes: totals.view_changes,
             seeds_with_view_change: totals.seeds_with_view_change,
             checkpoints: totals.checkpoints,
-            attacks: totals.attacks.iter().map(|(attack, counts)| (attack.name().to_owned(), *counts)).collect(),
+            attacks: totals
+                .attacks
+                .iter()
+                .map(|(attack, counts)| (attack.name().to_owned(), *counts))
+                .collect(),
             violation: totals.failure.as_deref().and_then(failure),
         }
     }
@@ -182,7 +186,11 @@ impl Simulate {
         writeln!(
             out,
             "{} seeds with {} replicas in {:.1} s ({:.0} seeds/s, {:.0} events/s)",
-            summary.seeds, summary.replicas, summary.seconds, summary.seeds_per_second, summary.events_per_second
+            summary.seeds,
+            summary.replicas,
+            summary.seconds,
+            summary.seeds_per_second,
+            summary.events_per_second
         )?;
         writeln!(
             out,
@@ -190,7 +198,13 @@ impl Simulate {
             summary.commits, summary.checkpoints, summary.view_changes, summary.seeds_with_view_change
         )?;
         for (attack, counts) in &totals.attacks {
-            writeln!(out, "  {:<22} in {:>6} seeds, deviated in {:>6}", attack.to_string(), counts.runs, counts.fired)?;
+            writeln!(
+                out,
+                "  {:<22} in {:>6} seeds, deviated in {:>6}",
+                attack.to_string(),
+                counts.runs,
+                counts.fired
+            )?;
         }
         match &totals.failure {
             None => writeln!(out, "no violation")?,
@@ -210,6 +224,9 @@ impl Simulate {
 
     fn replay_line(&self, seed: u64) -> String {
         let crypto = if self.crypto == CryptoArgument::Real { " --crypto real" } else { "" };
-        format!("quorate simulate --seed {seed} --replicas {}{crypto} --attack {}", self.replicas, self.attack)
+        format!(
+            "quorate simulate --seed {seed} --replicas {}{crypto} --attack {}",
+            self.replicas, self.attack
+        )
     }
 }

@@ -129,7 +129,9 @@ impl Audit {
     fn replica_message(&mut self, message: &ReplicaMessage) {
         match message {
             ReplicaMessage::Welcome { clock, view, .. } => self.words([1, clock.0, view.0, 0]),
-            ReplicaMessage::Reply(reply) => self.words([2, reply.view.0, reply.results.len() as u64, reply.nonce]),
+            ReplicaMessage::Reply(reply) => {
+                self.words([2, reply.view.0, reply.results.len() as u64, reply.nonce])
+            }
             ReplicaMessage::Refused { bundle, why } => self.words([3, bundle.short(), *why as u64, 0]),
         }
     }

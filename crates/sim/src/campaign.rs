@@ -83,7 +83,8 @@ impl Campaign {
             if index >= self.seeds {
                 break;
             }
-            let plan = Plan::generate(self.first.wrapping_add(index), self.replicas, self.crypto, self.attacks);
+            let plan =
+                Plan::generate(self.first.wrapping_add(index), self.replicas, self.crypto, self.attacks);
             let report = run(&plan);
             shared.done.fetch_add(1, Ordering::Relaxed);
             if report.violation.is_some() {

@@ -77,8 +77,10 @@ impl Chain {
         }
         let digest = header.digest();
         let block = self.add(Some(*header), digest, header.view, header.height);
-        let (resolved, orphans): (Vec<_>, Vec<_>) =
-            self.orphans.drain(..).partition(|orphan| self.blocks[orphan.0 as usize].parent_digest() == Some(digest));
+        let (resolved, orphans): (Vec<_>, Vec<_>) = self
+            .orphans
+            .drain(..)
+            .partition(|orphan| self.blocks[orphan.0 as usize].parent_digest() == Some(digest));
         self.orphans = orphans;
         for orphan in resolved {
             self.blocks[orphan.0 as usize].parent = Some(block);
@@ -237,7 +239,15 @@ mod tests {
 
     fn header(view: u64, height: u64, parent: Digest, time: u64) -> Header {
         let (view, height) = (View(view), Height(height));
-        Header { cluster: Digest::default(), epoch: Epoch(0), view, height, parent, batch: Digest::default(), time: Time(time) }
+        Header {
+            cluster: Digest::default(),
+            epoch: Epoch(0),
+            view,
+            height,
+            parent,
+            batch: Digest::default(),
+            time: Time(time),
+        }
     }
 
     #[test]

@@ -79,7 +79,9 @@ mod tests {
 
     fn entered(disk: &Disk) -> Vec<u64> {
         let views = disk.recover().expect("records are readable").records.into_iter();
-        views.filter_map(|record| if let Record::Entered(View(view)) = record { Some(view) } else { None }).collect()
+        views
+            .filter_map(|record| if let Record::Entered(View(view)) = record { Some(view) } else { None })
+            .collect()
     }
 
     #[test]

@@ -132,7 +132,9 @@ impl World {
                 self.observe(Observation::Refused(client, &format!("{why:?}")));
             }
             Err(ClientError::NoQuorum { .. }) => return self.ask_again(client, Waiting::Again(ticket, None)),
-            Err(ClientError::Unknown(id)) => return self.ask_again(client, Waiting::Again(ticket, Some(*id))),
+            Err(ClientError::Unknown(id)) => {
+                return self.ask_again(client, Waiting::Again(ticket, Some(*id)));
+            }
         }
         let host = &mut self.clients[client];
         host.outstanding.remove(&ticket);

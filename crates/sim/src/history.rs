@@ -36,6 +36,8 @@ pub struct ReplicaFacts {
     pub view_changes: BTreeMap<View, Contribution>,
     /// The highest view that it entered.
     pub entered: View,
+    /// Whether it ever lost its disk.
+    pub is_wiped: bool,
     /// Whether it waits because it lost its disk.
     pub is_recovering: bool,
     /// What its disk holds for certain.
@@ -127,17 +129,17 @@ impl History {
     pub fn could_be_certified(&self, block: BlockRef) -> bool {
         block == GENESIS || self.could_reach(self.chain[block].votes, self.thresholds.quorum)
     }
-    /// [C1] Whether votes prove it committed.
+    /// Rule C1. Whether votes prove it committed.
     #[must_use]
     pub fn is_proven_fast(&self, block: BlockRef) -> bool {
         !self.chain.is_first_of_view(block) && self.could_reach(self.chain[block].acks, self.thresholds.fast)
     }
-    /// [C3] Whether commit votes prove it committed.
+    /// Rule C3. Whether commit votes prove it committed.
     #[must_use]
     pub fn is_proven_slow(&self, block: BlockRef) -> bool {
         self.could_reach(self.chain[block].commits, self.thresholds.quorum)
     }
-    /// [C4] Whether a proof covers it, its own or that of a descendant.
+    /// Rule C4. Whether a proof covers it, its own or that of a descendant.
     #[must_use]
     pub fn is_proven(&self, block: BlockRef) -> bool {
         let mut proven = self.proven.range(self.chain[block].view..);
@@ -153,7 +155,7 @@ impl History {
         (0..self.thresholds.n).map(|id| ReplicaId(id as u16)).filter(|replica| self.is_trusted(*replica))
     }
 
-    /// [X2] What the replica's disk obliges it to tell if it asks for a view now.
+    /// Rule X2. What the replica's disk obliges it to tell if it asks for a view now.
     #[must_use]
     pub fn contribution(&self, replica: ReplicaId) -> Contribution {
         let durable = &self.replicas[replica.index()].durable;
@@ -179,11 +181,16 @@ impl History {
         match observation {
             Observation::Shown(message) => self.take_shown(message),
             Observation::Sent(replica, message) => return self.take_sent(*replica, message),
-            Observation::Appended(replica, sequence, record) => self.take_appended(*replica, *sequence, record),
+            Observation::Appended(replica, sequence, record) => {
+                self.take_appended(*replica, *sequence, record)
+            }
             Observation::Durable(replica, through) => self.take_durable(*replica, *through),
             Observation::Event(replica, event) => self.take_event(*replica, event),
             Observation::Stopped(replica) => self.replicas[replica.index()].appended.clear(),
-            Observation::Wiped(replica) => self.replicas[replica.index()].durable = Durable::default(),
+            Observation::Wiped(replica) => {
+                let facts = &mut self.replicas[replica.index()];
+                (facts.durable, facts.is_wiped) = (Durable::default(), true);
+            }
             Observation::Distrusted(replica) => self.distrust(*replica),
             _ => {}
         }
@@ -193,9 +200,13 @@ impl History {
     fn take_shown(&mut self, message: &Message) {
         match message {
             Message::Propose(propose) => self.take_proposal(propose),
-            Message::Data(Data::Block { header, .. } | Data::Header(header)) => drop(self.chain.note(&header.header)),
+            Message::Data(Data::Block { header, .. } | Data::Header(header)) => {
+                self.chain.note(&header.header);
+            }
             Message::Data(Data::Chain(headers)) => self.take_headers(headers),
-            Message::Data(Data::View(ViewProof::ViewChange(certificate))) => self.chain.note_certificate(certificate),
+            Message::Data(Data::View(ViewProof::ViewChange(certificate))) => {
+                self.chain.note_certificate(certificate)
+            }
             Message::ViewChange(view_change) => self.take_headers(&view_change.claim),
             _ => {}
         }
@@ -248,14 +259,19 @@ impl History {
     /// What the replica said counts as what a traitor may have said, so that more may be proven.
     fn distrust(&mut self, replica: ReplicaId) {
         self.trusted &= !bit(replica);
-        let is_proven = |history: &Self, block| history.is_proven_fast(block) || history.is_proven_slow(block);
+        let is_proven =
+            |history: &Self, block| history.is_proven_fast(block) || history.is_proven_slow(block);
         for block in self.chain.all().rev().collect::<Vec<_>>() {
             self.prove(vec![block], is_proven);
         }
     }
 
     /// The blocks come highest first, and a proof covers ancestors.
-    fn prove(&mut self, marked: Vec<BlockRef>, is_proven: impl Fn(&Self, BlockRef) -> bool) -> Option<BlockRef> {
+    fn prove(
+        &mut self,
+        marked: Vec<BlockRef>,
+        is_proven: impl Fn(&Self, BlockRef) -> bool,
+    ) -> Option<BlockRef> {
         let block = marked.into_iter().find(|block| is_proven(self, *block))?;
         let (view, height) = (self.chain[block].view, self.chain[block].height);
         let highest = self.proven.entry(view).or_insert(block);

@@ -44,7 +44,7 @@ impl World {
         self.begin_sync(replica);
     }
 
-    /// [D1] One sync covers everything that waits when it begins.
+    /// Rule D1. One sync covers everything that waits when it begins.
     fn begin_sync(&mut self, replica: ReplicaId) {
         let host = &mut self.hosts[replica.index()];
         if let Some(through) = host.disk.begin_sync() {

@@ -8,7 +8,7 @@ use crate::clients::Workload;
 use crate::costs::{Costs, Span};
 use crate::faults::{Fault, TimedFault};
 use crate::network::NetworkParameters;
-use crate::setup::{Bounds, Crypto};
+use crate::setup::{Bounds, CLIENTS_MAX, Crypto};
 use crate::stream::Stream;
 
 /// Everything that decides a run.
@@ -65,7 +65,8 @@ impl Plan {
         let mut random = Stream::new(seed, "plan");
         let byzantine = draw_traitors(&mut random, replicas, attacks);
         let heal_us = random.between(200_000, 500_000);
-        let mut episodes = Episodes { random: Stream::new(seed, "faults"), replicas, heal_us, faults: Vec::new() };
+        let mut episodes =
+            Episodes { random: Stream::new(seed, "faults"), replicas, heal_us, faults: Vec::new() };
         episodes.draw(byzantine.iter().map(|traitor| traitor.replica).collect());
         let wiped = episodes.faults.iter().filter(|timed| matches!(timed.fault, Fault::Wipe { .. })).count();
         let has_spare = byzantine.len() + wiped < liars_max(replicas);
@@ -106,14 +107,14 @@ fn draw_traitors(random: &mut Stream, replicas: u16, attacks: AttackChoice) -> V
     let mut others: Vec<u16> = (0..replicas).collect();
     random.shuffle(&mut others);
     let mut traitors = Vec::new();
-    for index in 0..count {
+    for (index, other) in others.into_iter().enumerate().take(count) {
         let attack = match attacks {
             AttackChoice::One(attack) => attack,
             _ => random.pick(Attack::ALL),
         };
         // The primaries of the first views do the most harm, and some attacks need to be primary.
         let is_early = index == 0 && (attack.is_primary_attack() || random.chance(700));
-        let replica = if is_early { random.pick(&[0, 0, 0, 1]) } else { others[index] };
+        let replica = if is_early { random.pick(&[0, 0, 0, 1]) } else { other };
         if !traitors.iter().any(|known: &Traitor| known.replica == replica) {
             traitors.push(Traitor { replica, attack: attack.name().to_owned() });
         }
@@ -127,11 +128,14 @@ fn draw_bounds(random: &mut Stream) -> Bounds {
 }
 
 /// A client needs Q replicas to open a session, so it may miss one only where no more than f are
-/// missing or lying for it. It never reaches that one, not even after healing.
+/// missing or lying for it. It never reaches that one, not even after healing. Where each replica is
+/// behind somebody's wall, some requests reach the primary through others only.
 fn draw_workload(random: &mut Stream, replicas: u16, has_spare: bool) -> Workload {
-    let clients = random.pick(&[1, 2, 2, 3]);
+    let is_walled_everywhere = has_spare && usize::from(replicas) <= CLIENTS_MAX && random.chance(60);
+    let clients = if is_walled_everywhere { usize::from(replicas) } else { random.pick(&[1, 2, 2, 3]) };
     let (burst, requests) = random.pick(&[(1, 20_u32), (1, 20), (1, 20), (4, 40)]);
     let is_behind_a_wall = has_spare && random.chance(200);
+    let walls = (0..clients).zip(0..replicas).collect();
     let wall = (random.index(clients), u16::try_from(random.below(u64::from(replicas))).unwrap_or(0));
     Workload {
         clients,
@@ -139,7 +143,11 @@ fn draw_workload(random: &mut Stream, replicas: u16, has_spare: bool) -> Workloa
         burst,
         think_min_us: 0,
         think_max_us: random.pick(&[0, 4_000, 10_000, 30_000]),
-        unreachable: if is_behind_a_wall { vec![wall] } else { Vec::new() },
+        unreachable: match (is_walled_everywhere, is_behind_a_wall) {
+            (true, _) => walls,
+            (false, true) => vec![wall],
+            (false, false) => Vec::new(),
+        },
     }
 }
 
@@ -262,7 +270,7 @@ impl Episodes {
         }
     }
 
-    /// [D3] Wiped replicas count as faulty, so there are no more of them and of liars than f.
+    /// Rule D3. Wiped replicas count as faulty, so there are no more of them and of liars than f.
     fn lose_a_disk(&mut self, traitors: &[u16]) {
         let replica = self.draw_replica();
         if traitors.contains(&replica) {

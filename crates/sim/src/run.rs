@@ -5,6 +5,7 @@ use quorate_consensus::Timing;
 use quorate_machine::ApplicationFactory;
 use quorate_types::message::Message;
 use quorate_types::{Height, ReplicaId};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::audit::Audit;
@@ -42,13 +43,13 @@ pub struct Report {
     pub story: Vec<String>,
 }
 
-/// Runs a plan.
+/// Runs a plan. A panic of a machine is a violation like any other.
 ///
 /// # Panics
 /// If the plan names an unknown attack, a replica that does not exist, or a cluster that cannot be.
 #[must_use]
 pub fn run(plan: &Plan) -> Report {
-    Run::new(plan, false).finish()
+    run_guarded(plan, false)
 }
 
 /// Runs a plan and tells its main events.
@@ -57,7 +58,18 @@ pub fn run(plan: &Plan) -> Report {
 /// As [`run`].
 #[must_use]
 pub fn run_with_story(plan: &Plan) -> Report {
-    Run::new(plan, true).finish()
+    run_guarded(plan, true)
+}
+
+fn run_guarded(plan: &Plan, with_story: bool) -> Report {
+    let mut run = Run::new(plan, with_story);
+    // What a panic leaves half done is only counted, not driven any further.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run.go())) {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+        run.world.violate(Violation::of("machines do not panic", text));
+    }
+    run.report()
 }
 
 /// How long after healing everything may take that was asked for: every liar in turn is primary for
@@ -100,19 +112,21 @@ impl<'a> Run<'a> {
 
     /// Traitors know each other's keys.
     fn turn_traitors(&mut self) {
-        let liars: Vec<ReplicaId> = self.plan.byzantine.iter().map(|traitor| ReplicaId(traitor.replica)).collect();
+        let liars: Vec<ReplicaId> =
+            self.plan.byzantine.iter().map(|traitor| ReplicaId(traitor.replica)).collect();
         for traitor in &self.plan.byzantine {
             let replica = ReplicaId(traitor.replica);
             let colluders = liars.iter().filter(|other| **other != replica);
             let colluders = colluders.map(|other| (*other, self.world.setup.key(*other))).collect();
-            let attack = Attack::from_name(&traitor.attack).unwrap_or_else(|| panic!("unknown attack {}", traitor.attack));
+            let attack = Attack::from_name(&traitor.attack)
+                .unwrap_or_else(|| panic!("unknown attack {}", traitor.attack));
             self.world.hosts[replica.index()].attack = Some(attack);
             self.world.hosts[replica.index()].colluders = colluders;
             self.world.distrust(replica);
         }
     }
 
-    fn finish(mut self) -> Report {
+    fn go(&mut self) {
         self.world.start();
         self.world.demand(self.plan.workload.requests);
         let healed = self.plan.faults.iter().rfind(|timed| timed.fault == Fault::Heal);
@@ -130,7 +144,6 @@ impl<'a> Run<'a> {
         self.world.observe(Observation::Settled);
         self.demand_one(bound(1));
         self.converge(self.world.now + bound(0));
-        self.report()
     }
 
     /// Lets every client make one more request.
@@ -154,7 +167,8 @@ impl<'a> Run<'a> {
     /// Runs until nothing is open between honest replicas. One that asked for a view alone may wait for
     /// ever, as long as the others go on without it, so this ends after a while.
     fn settle(&mut self, timing: &Timing) {
-        let end = self.world.now + nanos(timing.view_timeout_max + timing.status_interval * STATUSES_TO_SETTLE);
+        let end =
+            self.world.now + nanos(timing.view_timeout_max + timing.status_interval * STATUSES_TO_SETTLE);
         while !self.is_calm() && self.world.step(end) {}
     }
 
@@ -175,7 +189,10 @@ impl<'a> Run<'a> {
                         let status = world.hosts[replica.index()].status();
                         (replica.0, status.executed.0, status.view.0, status.is_recovering)
                     });
-                    format!("honest replicas that differ (replica, executed, view, recovering): {:?}", heights.collect::<Vec<_>>())
+                    format!(
+                        "honest replicas that differ (replica, executed, view, recovering): {:?}",
+                        heights.collect::<Vec<_>>()
+                    )
                 });
             }
         }
@@ -187,7 +204,8 @@ impl<'a> Run<'a> {
             (status.executed, status.is_recovering)
         });
         let Some(first) = reached.next() else { return true };
-        let highest = honest(&self.world).map(|replica| self.world.hosts[replica.index()].status().committed).max();
+        let highest =
+            honest(&self.world).map(|replica| self.world.hosts[replica.index()].status().committed).max();
         Some(first.0) == highest && !first.1 && reached.all(|other| other == first)
     }
 

@@ -3,7 +3,9 @@
 
 use quorate_consensus::client::ClientConfig;
 use quorate_consensus::{Config, Limits, Timing};
-use quorate_types::{Digest, Genesis, Member, Membership, ProtocolParameters, ReplicaId, Scheme, SecretKey, Verifier};
+use quorate_types::{
+    Digest, Genesis, Member, Membership, ProtocolParameters, ReplicaId, Scheme, SecretKey, Verifier,
+};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;

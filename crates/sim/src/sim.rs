@@ -59,7 +59,11 @@ impl Default for SimOptions {
             crypto: Crypto::Fast,
             network: NetworkParameters::quiet(LATENCY.as_micros() as u64),
             costs: Costs::default(),
-            parameters: ProtocolParameters { checkpoint_interval: 4, window: 64, ..ProtocolParameters::default() },
+            parameters: ProtocolParameters {
+                checkpoint_interval: 4,
+                window: 64,
+                ..ProtocolParameters::default()
+            },
             timing: timing(),
             application: ApplicationFactory::new(Tally::default),
         }
@@ -123,7 +127,12 @@ impl Sim {
 
     /// A replica lies from now on until its process ends, with an adversary of one's own and the keys
     /// of others that collude with it.
-    pub fn byzantine_with(&mut self, id: ReplicaId, adversary: impl Into<Box<dyn Adversary>>, colluders: &[ReplicaId]) {
+    pub fn byzantine_with(
+        &mut self,
+        id: ReplicaId,
+        adversary: impl Into<Box<dyn Adversary>>,
+        colluders: &[ReplicaId],
+    ) {
         self.start();
         let keys = colluders.iter().map(|other| (*other, self.world.setup.key(*other))).collect();
         self.turn(id, adversary.into(), keys);
@@ -296,7 +305,10 @@ impl Sim {
         let one = |host: &crate::host::Host| {
             let (id, status) = (host.id, host.status());
             let state = if host.is_up() { "" } else { " (down)" };
-            format!("replica {id}{state}: view {}, committed {}, executed {}", status.view, status.committed, status.executed)
+            format!(
+                "replica {id}{state}: view {}, committed {}, executed {}",
+                status.view, status.committed, status.executed
+            )
         };
         self.world.hosts.iter().map(one).collect::<Vec<_>>().join("; ")
     }

@@ -23,7 +23,8 @@ impl StateMachine for Tally {
     fn apply(&mut self, add: u64, context: &Context) -> (u64, u64) {
         self.count += 1;
         self.total = self.total.wrapping_add(add);
-        self.history = (self.history ^ add ^ context.height().0.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.history =
+            (self.history ^ add ^ context.height().0.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (self.count, self.total)
     }
 

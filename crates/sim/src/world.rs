@@ -22,7 +22,9 @@ use crate::setup::Setup;
 use crate::stream::Stream;
 
 /// Most events of one run; who needs more runs in circles.
-pub const EVENTS_MAX: u64 = 20_000_000;
+pub const EVENTS_MAX: u64 = 2_000_000;
+/// Most actions after one input.
+const ACTIONS_MAX: u32 = 20_000;
 /// Most timeouts of one machine without any time passing.
 const SPINS_MAX: u32 = 1000;
 
@@ -193,7 +195,8 @@ impl World {
                 }
             }
             Event::Connection { client, replica, is_up } => {
-                let input = if is_up { ClientInput::Connected(replica) } else { ClientInput::Disconnected(replica) };
+                let input =
+                    if is_up { ClientInput::Connected(replica) } else { ClientInput::Disconnected(replica) };
                 self.feed_client(client, input);
             }
             Event::Think { client } => self.on_thought(client),
@@ -236,8 +239,14 @@ impl World {
     }
 
     pub(crate) fn drain(&mut self, replica: ReplicaId) {
+        let mut actions = 0;
         while let Some(action) = self.hosts[replica.index()].participant().and_then(|p| p.poll_action()) {
             self.perform(replica, action);
+            actions += 1;
+            if actions > ACTIONS_MAX {
+                let what = format!("replica {replica} does more than {ACTIONS_MAX} things after one input");
+                return self.violate(Violation::of("an input has an end", what));
+            }
         }
         self.hosts[replica.index()].poll_timeout();
     }

@@ -14,7 +14,7 @@ fn run(replicas: u16, seeds: u64, crypto: Crypto, attacks: AttackChoice) -> Tota
 
 #[test]
 fn seeds_commit_blocks_take_checkpoints_and_change_views() {
-    let totals = run(4, 200, Crypto::Fast, AttackChoice::All);
+    let totals = run(4, 120, Crypto::Fast, AttackChoice::All);
     assert!(totals.commits >= 20 * totals.seeds, "{totals:?}");
     assert!(totals.checkpoints >= 2 * totals.seeds, "{totals:?}");
     assert!(2 * totals.view_changes >= totals.seeds, "{totals:?}");
@@ -23,15 +23,15 @@ fn seeds_commit_blocks_take_checkpoints_and_change_views() {
 #[test]
 fn every_attack_happens_and_achieves_nothing() {
     for attack in Attack::ALL {
-        let totals = run(4, 30, Crypto::Fast, AttackChoice::One(*attack));
+        let totals = run(4, 16, Crypto::Fast, AttackChoice::One(*attack));
         assert!(totals.attacks[attack].fired > 0, "{attack} never deviated from the protocol");
     }
 }
 
 #[test]
 fn larger_clusters_keep_every_property() {
-    run(7, 20, Crypto::Fast, AttackChoice::All);
-    run(10, 8, Crypto::Fast, AttackChoice::All);
+    run(7, 10, Crypto::Fast, AttackChoice::All);
+    run(10, 4, Crypto::Fast, AttackChoice::All);
 }
 
 #[test]

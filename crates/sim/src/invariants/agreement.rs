@@ -24,14 +24,22 @@ impl Agreement {
     }
 
     /// Adds a committed block with all its ancestors.
-    fn commit(&mut self, history: &History, replica: ReplicaId, mut block: BlockRef) -> Result<(), Violation> {
+    fn commit(
+        &mut self,
+        history: &History,
+        replica: ReplicaId,
+        mut block: BlockRef,
+    ) -> Result<(), Violation> {
         let chain = &history.chain;
         let mut above = Vec::new();
         while chain[block].height.0 >= self.committed.len() as u64 {
             above.push(block);
             let height = chain[block].height;
             block = chain.parent(block).ok_or_else(|| {
-                Violation::of(PROPERTY, format!("replica {replica} committed height {height} and nobody knows its parent"))
+                Violation::of(
+                    PROPERTY,
+                    format!("replica {replica} committed height {height} and nobody knows its parent"),
+                )
             })?;
         }
         let height = chain[block].height;
@@ -62,15 +70,20 @@ impl Invariant for Agreement {
     ) -> Result<(), Violation> {
         match observation {
             Observation::Event(replica, Event::Committed { height, digest, .. }) => {
-                let block = history.chain.find(digest).filter(|block| history.chain[*block].height == *height);
-                let unknown = || format!("replica {replica} committed a block at height {height} that nobody was shown");
+                let block =
+                    history.chain.find(digest).filter(|block| history.chain[*block].height == *height);
+                let unknown = || {
+                    format!("replica {replica} committed a block at height {height} that nobody was shown")
+                };
                 self.commit(history, *replica, block.ok_or_else(|| Violation::of(PROPERTY, unknown()))?)
             }
             Observation::Executed(replica, execution, _) => {
                 let executed = &mut self.executed[replica.index()];
                 if execution.height != executed.next() {
-                    let what =
-                        format!("replica {replica} executed height {} after height {executed}", execution.height);
+                    let what = format!(
+                        "replica {replica} executed height {} after height {executed}",
+                        execution.height
+                    );
                     return Err(Violation::of(PROPERTY, what));
                 }
                 *executed = execution.height;

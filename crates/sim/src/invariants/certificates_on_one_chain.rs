@@ -32,19 +32,27 @@ impl Invariant for CertificatesOnOneChain {
             return Ok(());
         };
         let chain = &history.chain;
-        let block = chain.find(digest).filter(|block| chain[*block].view == *view && chain[*block].height == *height);
+        let block =
+            chain.find(digest).filter(|block| chain[*block].view == *view && chain[*block].height == *height);
         let Some(block) = block else {
-            let what = format!("replica {replica} has a certificate of view {view}, height {height} for an unknown block");
+            let what = format!(
+                "replica {replica} has a certificate of view {view}, height {height} for an unknown block"
+            );
             return Err(Violation::of(PROPERTY, what));
         };
         if !history.could_be_certified(block) {
             let voters = chain[block].votes & history.trusted;
-            let what = format!("the certificate of view {view}, height {height} has honest votes of {voters:#b} only");
+            let what = format!(
+                "the certificate of view {view}, height {height} has honest votes of {voters:#b} only"
+            );
             return Err(Violation::of(PROPERTY, what));
         }
         let highest = self.0.entry(*view).or_insert(block);
         if !chain.is_one_chain(*highest, block) {
-            let what = format!("view {view} has certificates on two chains, at heights {} and {height}", chain[*highest].height);
+            let what = format!(
+                "view {view} has certificates on two chains, at heights {} and {height}",
+                chain[*highest].height
+            );
             return Err(Violation::of(PROPERTY, what));
         }
         if chain[*highest].height < *height {

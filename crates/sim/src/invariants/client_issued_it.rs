@@ -22,7 +22,12 @@ impl ClientIssuedIt {
 }
 
 impl Invariant for ClientIssuedIt {
-    fn observe(&mut self, _: &History, observation: &Observation<'_>, _: Option<BlockRef>) -> Result<(), Violation> {
+    fn observe(
+        &mut self,
+        _: &History,
+        observation: &Observation<'_>,
+        _: Option<BlockRef>,
+    ) -> Result<(), Violation> {
         match observation {
             Observation::Issued(bundle) => {
                 for request in bundle.requests() {

@@ -32,13 +32,21 @@ impl EqualRoots {
     }
 
     /// A replica's own vote counts for it before it has left.
-    fn on_stable(&mut self, history: &History, replica: ReplicaId, height: Height, root: Digest) -> Result<(), Violation> {
+    fn on_stable(
+        &mut self,
+        history: &History,
+        replica: ReplicaId,
+        height: Height,
+        root: Digest,
+    ) -> Result<(), Violation> {
         self.on_checkpoint(replica, height, root)?;
         let voters = self.states.get(&height).map_or(0, |(_, voters)| *voters);
         if history.could_reach(voters, history.thresholds.quorum) {
             return Ok(());
         }
-        let what = format!("the checkpoint at height {height} is stable at replica {replica} with votes of {voters:#b}");
+        let what = format!(
+            "the checkpoint at height {height} is stable at replica {replica} with votes of {voters:#b}"
+        );
         Err(Violation::of(PROPERTY, what))
     }
 }
@@ -74,6 +82,7 @@ fn equal(what: &str, replica: ReplicaId, height: Height, roots: (Digest, Digest)
     if roots.0 == roots.1 {
         return Ok(());
     }
-    let what = format!("the {what} at height {height}: {:?} before, {:?} at replica {replica}", roots.0, roots.1);
+    let what =
+        format!("the {what} at height {height}: {:?} before, {:?} at replica {replica}", roots.0, roots.1);
     Err(Violation::of(PROPERTY, what))
 }

@@ -26,7 +26,10 @@ impl Invariant for EvidenceIsFair {
     ) -> Result<(), Violation> {
         match observation {
             Observation::Reported(replica, evidence) if history.is_trusted(evidence.replica) => {
-                let what = format!("replica {replica} has proof against honest replica {}: {evidence}", evidence.replica);
+                let what = format!(
+                    "replica {replica} has proof against honest replica {}: {evidence}",
+                    evidence.replica
+                );
                 Err(Violation::of(PROPERTY, what))
             }
             Observation::Halted(replica, halt) => {

@@ -24,7 +24,12 @@ impl ExecutesOnce {
 }
 
 impl Invariant for ExecutesOnce {
-    fn observe(&mut self, _: &History, observation: &Observation<'_>, _: Option<BlockRef>) -> Result<(), Violation> {
+    fn observe(
+        &mut self,
+        _: &History,
+        observation: &Observation<'_>,
+        _: Option<BlockRef>,
+    ) -> Result<(), Violation> {
         let Observation::Executed(replica, execution, _) = observation else { return Ok(()) };
         let height = execution.height;
         for (position, command) in execution.commands.iter().enumerate() {
@@ -41,7 +46,8 @@ impl Invariant for ExecutesOnce {
         let count = *self.counts.entry(height).or_insert(execution.commands.len());
         if count != execution.commands.len() {
             let here = execution.commands.len();
-            let what = format!("replica {replica} executed {here} requests at height {height}, another one {count}");
+            let what =
+                format!("replica {replica} executed {here} requests at height {height}, another one {count}");
             return Err(Violation::of(PROPERTY, what));
         }
         Ok(())

@@ -41,13 +41,18 @@ impl Invariant for FirstBlockIsCertified {
                 );
                 Err(Violation::of(PROPERTY, what))
             }
-            Observation::Event(replica, Event::Committed { height, digest, view, rule: CommitRule::Fast }) => {
+            Observation::Event(
+                replica,
+                Event::Committed { height, digest, view, rule: CommitRule::Fast },
+            ) => {
                 // Votes commit it with a descendant, but never by itself.
                 let is_alone = |block| chain.is_first_of_view(block) && !history.is_proven(block);
                 if !chain.find(digest).is_some_and(is_alone) {
                     return Ok(());
                 }
-                let what = format!("replica {replica} committed height {height}, the first of view {view}, by votes alone");
+                let what = format!(
+                    "replica {replica} committed height {height}, the first of view {view}, by votes alone"
+                );
                 Err(Violation::of(PROPERTY, what))
             }
             _ => Ok(()),

@@ -22,7 +22,12 @@ impl RepliesAreTrue {
 }
 
 impl Invariant for RepliesAreTrue {
-    fn observe(&mut self, _: &History, observation: &Observation<'_>, _: Option<BlockRef>) -> Result<(), Violation> {
+    fn observe(
+        &mut self,
+        _: &History,
+        observation: &Observation<'_>,
+        _: Option<BlockRef>,
+    ) -> Result<(), Violation> {
         match observation {
             Observation::Executed(_, execution, outcomes) => {
                 for (command, outcome) in execution.commands.iter().zip(*outcomes) {

@@ -18,7 +18,12 @@ impl RequestsComplete {
 }
 
 impl Invariant for RequestsComplete {
-    fn observe(&mut self, _: &History, observation: &Observation<'_>, _: Option<BlockRef>) -> Result<(), Violation> {
+    fn observe(
+        &mut self,
+        _: &History,
+        observation: &Observation<'_>,
+        _: Option<BlockRef>,
+    ) -> Result<(), Violation> {
         match observation {
             Observation::Overdue(what) => Err(Violation::of(PROPERTY, *what)),
             Observation::Refused(client, why) => {

@@ -17,9 +17,13 @@ pub(crate) fn selected(
     let highest = told.iter().map(|(_, told)| told.certified).max_by_key(|block| rank(*block))?;
     let view = chain[highest].view;
     let in_view = told.iter().filter(|(_, told)| chain[told.certified].view == view);
-    let tips: Vec<BlockRef> =
-        in_view.map(|(_, told)| told.tip).filter(|tip| *tip != highest && chain.is_ancestor(highest, *tip)).collect();
-    let Some(longest) = tips.iter().copied().max_by_key(|tip| chain[*tip].height) else { return Some(highest) };
+    let tips: Vec<BlockRef> = in_view
+        .map(|(_, told)| told.tip)
+        .filter(|tip| *tip != highest && chain.is_ancestor(highest, *tip))
+        .collect();
+    let Some(longest) = tips.iter().copied().max_by_key(|tip| chain[*tip].height) else {
+        return Some(highest);
+    };
     if tips.iter().all(|tip| chain.is_ancestor(*tip, longest)) {
         return Some(longest);
     }
@@ -49,7 +53,12 @@ fn longest_supported(chain: &Chain, certified: BlockRef, tips: &[BlockRef], supp
 
 /// All sets of `size` members among the replicas in `from`.
 pub(crate) fn subsets(from: ReplicaSet, size: u32, mut visit: impl FnMut(ReplicaSet) -> bool) -> bool {
-    fn go(from: ReplicaSet, size: u32, chosen: ReplicaSet, visit: &mut dyn FnMut(ReplicaSet) -> bool) -> bool {
+    fn go(
+        from: ReplicaSet,
+        size: u32,
+        chosen: ReplicaSet,
+        visit: &mut dyn FnMut(ReplicaSet) -> bool,
+    ) -> bool {
         if size == 0 {
             return visit(chosen);
         }

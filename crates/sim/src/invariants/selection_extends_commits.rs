@@ -35,7 +35,7 @@ impl SelectionExtendsCommits {
     fn check(&mut self, history: &History, new_view: View, block: BlockRef) -> Result<(), Violation> {
         self.moments = self.moments.wrapping_add(1);
         let n = history.thresholds.n;
-        if n > REPLICAS_MAX || (n > 4 && self.moments % EVERY != 0) {
+        if n > REPLICAS_MAX || (n > 4 && !self.moments.is_multiple_of(EVERY)) {
             return Ok(());
         }
         let told = contributions(history, new_view);
@@ -45,10 +45,12 @@ impl SelectionExtendsCommits {
             let mut wrong = None;
             subsets(available | traitors, history.thresholds.quorum, |signers| {
                 let honest = told.iter().filter(|(replica, _)| contains(signers, *replica)).copied();
-                let lying = (0..n).map(|id| ReplicaId(id as u16)).filter(|id| contains(signers & traitors, *id));
+                let lying =
+                    (0..n).map(|id| ReplicaId(id as u16)).filter(|id| contains(signers & traitors, *id));
                 let all: Vec<_> = honest.chain(lying.map(|id| (id, lie))).collect();
                 let base = selected(&history.chain, n, history.thresholds.support, &all);
-                wrong = base.filter(|base| !history.chain.is_ancestor(block, *base)).map(|base| (signers, base));
+                wrong =
+                    base.filter(|base| !history.chain.is_ancestor(block, *base)).map(|base| (signers, base));
                 wrong.is_none()
             });
             if let Some((signers, base)) = wrong {
@@ -118,12 +120,15 @@ impl Invariant for SelectionExtendsCommits {
     }
 }
 
-/// [V3] The first block of a view extends everything committed below, and a certificate that was
+/// Rule V3. The first block of a view extends everything committed below, and a certificate that was
 /// shown with it selects its parent.
 fn check_first(history: &History, replica: ReplicaId, block: BlockRef) -> Result<(), Violation> {
     let (chain, view) = (&history.chain, history.chain[block].view);
     let fail = |what: &str| {
-        Err(Violation::of(PROPERTY, format!("replica {replica} voted for the first block of view {view}, which {what}")))
+        Err(Violation::of(
+            PROPERTY,
+            format!("replica {replica} voted for the first block of view {view}, which {what}"),
+        ))
     };
     if history.proven_below(view).is_some_and(|proven| !chain.is_ancestor(proven, block)) {
         return fail("leaves out a committed block");
@@ -131,7 +136,8 @@ fn check_first(history: &History, replica: ReplicaId, block: BlockRef) -> Result
     let is_justified = chain.certificates(view).iter().any(|certificate| {
         let told = certificate.view_changes.iter().map(|told| Some((told.replica, history.read(told)?)));
         let told: Option<Vec<_>> = told.collect();
-        let base = told.and_then(|told| selected(chain, history.thresholds.n, history.thresholds.support, &told));
+        let base =
+            told.and_then(|told| selected(chain, history.thresholds.n, history.thresholds.support, &told));
         base.is_some() && base == chain.parent(block)
     });
     if is_justified { Ok(()) } else { fail("no certificate shown with it selects") }

@@ -92,7 +92,7 @@ fn missing_for_vote(history: &History, facts: &ReplicaFacts, block: BlockRef) ->
     None
 }
 
-/// [C2] The certificate is what a commit vote promises to keep.
+/// Rule C2. The certificate is what a commit vote promises to keep.
 fn has_certificate(history: &History, facts: &ReplicaFacts, block: BlockRef) -> bool {
     let rank = |block: BlockRef| (history.chain[block].view, history.chain[block].height);
     rank(facts.durable.certified) >= rank(block)

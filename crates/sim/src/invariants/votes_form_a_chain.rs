@@ -1,6 +1,7 @@
 //! Invariant 2: the votes of an honest replica in a view form a chain, and after a view change it
 //! casts none in the views that it left. Nor does it ever sign two statements for one place.
 
+use quorate_consensus::Record;
 use quorate_types::certificate::ViewChange;
 use quorate_types::message::{CheckpointVote, Message};
 use quorate_types::{CheckpointStatement, Height, ReplicaId, View};
@@ -25,6 +26,8 @@ struct Signed {
     commits: BTreeSet<BlockRef>,
     proposals: BTreeMap<(View, Height), BlockRef>,
     view_changes: BTreeMap<View, Arc<ViewChange>>,
+    /// The highest view change that the running process has made, sent or not.
+    made: View,
     checkpoints: BTreeMap<Height, CheckpointStatement>,
 }
 
@@ -37,7 +40,7 @@ impl VotesFormAChain {
 impl Signed {
     /// The lowest view in which it may still sign.
     fn view_min(&self) -> View {
-        self.view_changes.last_key_value().map_or(View(0), |(view, _)| *view)
+        self.view_changes.last_key_value().map_or(View(0), |(view, _)| *view).max(self.made)
     }
 
     fn on_vote(&mut self, history: &History, block: BlockRef) -> Result<(), String> {
@@ -66,7 +69,10 @@ impl Signed {
     fn on_commit(&mut self, history: &History, block: BlockRef) -> Result<(), String> {
         let view = history.chain[block].view;
         if self.commits.insert(block) && view < self.view_min() {
-            return Err(format!("sent a commit vote of view {view} after it asked for view {}", self.view_min()));
+            return Err(format!(
+                "sent a commit vote of view {view} after it asked for view {}",
+                self.view_min()
+            ));
         }
         Ok(())
     }
@@ -75,8 +81,12 @@ impl Signed {
         let (view, height) = (history.chain[block].view, history.chain[block].height);
         let view_min = self.view_min();
         match self.proposals.insert((view, height), block) {
-            None if view < view_min => Err(format!("proposed in view {view} after it asked for view {view_min}")),
-            Some(other) if other != block => Err(format!("proposed two blocks in view {view} at height {height}")),
+            None if view < view_min => {
+                Err(format!("proposed in view {view} after it asked for view {view_min}"))
+            }
+            Some(other) if other != block => {
+                Err(format!("proposed two blocks in view {view} at height {height}"))
+            }
             _ => Ok(()),
         }
     }
@@ -88,6 +98,17 @@ impl Signed {
             return Ok(());
         }
         Err(format!("signed two view changes for view {view}"))
+    }
+
+    /// Rule R4. Whoever forgets its last vote tells too low a tip, and may vote again.
+    fn on_status(&self, history: &History, told: (View, Height)) -> Result<(), String> {
+        let last = self.last.map(|last| (history.chain[last].view, history.chain[last].height));
+        match last {
+            Some(last) if told < last => {
+                Err(format!("tells a last vote {told:?} below the one it sent, {last:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn on_checkpoint(&mut self, vote: &CheckpointVote) -> Result<(), String> {
@@ -106,15 +127,36 @@ impl Invariant for VotesFormAChain {
         observation: &Observation<'_>,
         _: Option<BlockRef>,
     ) -> Result<(), Violation> {
-        let Observation::Sent(replica, message) = observation else { return Ok(()) };
+        let (replica, message) = match observation {
+            Observation::Sent(replica, message) => (replica, message),
+            // [V6] From the moment that a view change is made, votes that wait for the disk are void.
+            Observation::Appended(replica, _, Record::ViewChange(view_change)) => {
+                let made = &mut self.0[replica.index()].made;
+                *made = view_change.new_view.max(*made);
+                return Ok(());
+            }
+            Observation::Stopped(replica) => {
+                self.0[replica.index()].made = View(0);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         let signed = &mut self.0[replica.index()];
-        let find = |digest| history.chain.find(digest).ok_or("voted for a block that nobody proposed".to_owned());
+        let find =
+            |digest| history.chain.find(digest).ok_or("voted for a block that nobody proposed".to_owned());
         let result = match message {
             Message::Vote(vote) => find(&vote.vote.digest).and_then(|block| signed.on_vote(history, block)),
-            Message::Commit(commit) => find(&commit.vote.digest).and_then(|block| signed.on_commit(history, block)),
+            Message::Commit(commit) => {
+                find(&commit.vote.digest).and_then(|block| signed.on_commit(history, block))
+            }
             Message::Propose(propose) => own_proposal(history, *replica, &propose.header.header)
                 .map_or(Ok(()), |block| signed.on_propose(history, block)),
-            Message::ViewChange(view_change) if view_change.replica == *replica => signed.on_view_change(view_change),
+            Message::ViewChange(view_change) if view_change.replica == *replica => {
+                signed.on_view_change(view_change)
+            }
+            Message::Status(status) if !history.replicas[replica.index()].is_wiped => {
+                signed.on_status(history, status.last_vote)
+            }
             Message::CheckpointVote(vote) if vote.replica == *replica => signed.on_checkpoint(vote),
             _ => Ok(()),
         };
