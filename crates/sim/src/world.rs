@@ -25,8 +25,8 @@ use crate::stream::Stream;
 pub const EVENTS_MAX: u64 = 2_000_000;
 /// Most actions after one input.
 const ACTIONS_MAX: u32 = 20_000;
-/// Most timeouts of one machine without any time passing.
-const SPINS_MAX: u32 = 1000;
+/// Most timeouts of all machines together without any time passing.
+const SPINS_MAX: u32 = 10_000;
 
 /// What a world is made of.
 pub(crate) struct Parts {
@@ -153,7 +153,9 @@ impl World {
     }
 
     fn count_event(&mut self, time: u64) {
-        self.spins = if time > self.now { 0 } else { self.spins + 1 };
+        if time > self.now {
+            self.spins = 0;
+        }
         self.now = self.now.max(time);
         self.events += 1;
         if self.events >= EVENTS_MAX {
@@ -208,6 +210,7 @@ impl World {
     }
 
     fn time_out(&mut self, machine: usize) {
+        self.spins += 1;
         if self.spins > SPINS_MAX {
             let what = format!("machine {machine} wants timeouts without end at {} ns", self.now);
             return self.violate(Violation::of("time passes", what));
