@@ -28,6 +28,8 @@ pub(crate) struct Chain {
     pub(crate) certifying: Option<BlockId>,
     /// The prepared block for which the grace runs, and whether it is over (C2).
     pub(crate) is_grace_over: bool,
+    /// Whether a peer needs a commit vote for what this replica committed by votes alone.
+    pub(crate) is_help_wanted: bool,
     /// The greatest commit vote that was sent.
     pub(crate) commit_sent: Height,
 }
@@ -48,6 +50,7 @@ impl Chain {
             candidates: BTreeMap::new(),
             certifying: None,
             is_grace_over: false,
+            is_help_wanted: false,
             commit_sent: Height(0),
         }
     }

@@ -2,7 +2,7 @@
 
 use quorate_types::certificate::QuorumCertificate;
 use quorate_types::message::{Commit, Message};
-use quorate_types::{Quorums, Rejection, ReplicaId, Unverified, Verified, View, VoteStatement};
+use quorate_types::{Height, Quorums, Rejection, ReplicaId, Unverified, Verified, View, VoteStatement};
 use std::sync::Arc;
 
 use crate::io::{CommitRule, Event, Halt, Peer, Recipients};
@@ -124,6 +124,7 @@ impl Replica {
         self.timers.stop(Timer::View);
         self.timers.stop(Timer::Grace);
         self.chain.is_grace_over = false;
+        self.chain.is_help_wanted = false;
         self.blocks.retain_pending(|block| block.header().height > tip);
         self.fetches.forget_to(tip);
     }
@@ -173,7 +174,7 @@ impl Replica {
         if waits && !self.chain.is_grace_over {
             self.timers.set_if_unset(Timer::Grace, self.now.after(self.config.timing.grace));
         }
-        (is_due || (waits && self.chain.is_grace_over)).then_some(prepared)
+        (is_due || self.chain.is_help_wanted || (waits && self.chain.is_grace_over)).then_some(prepared)
     }
 
     /// The votes on a block were verified.
@@ -194,6 +195,7 @@ impl Replica {
         if let Some(certificate) = certificate {
             self.learn_certificate(&certificate);
         }
+        self.chain.is_help_wanted = false;
         Ok(())
     }
 
@@ -212,12 +214,24 @@ impl Replica {
         self.send_commit(qc);
     }
 
+    /// [C2] A peer does not get on in this view: who committed by votes alone may be the one whose commit vote
+    /// it lacks.
+    pub(crate) fn help_to_commit(&mut self, its_committed: Height) {
+        let is_behind = its_committed < self.blocks.tip().0 && self.chain.commit_sent <= its_committed;
+        if is_behind && !self.quorums().is_fast_always() {
+            self.chain.is_help_wanted = true;
+            let qc = self.safety.high_qc().clone();
+            self.send_commit(&qc);
+        }
+    }
+
     /// [C2] Who holds a certificate tells all, unless it asked for a higher view: for the first
     /// block of a view always, for others where votes alone may not commit.
     fn send_commit(&mut self, qc: &QuorumCertificate) {
         let is_first = self.chain.first.is_none_or(|first| qc.vote.height == first);
         let is_needed = is_first || !self.quorums().is_fast_always();
-        let is_news = qc.vote.height > self.blocks.tip().0 && qc.vote.height > self.chain.commit_sent;
+        let is_open = qc.vote.height > self.blocks.tip().0 || self.chain.is_help_wanted;
+        let is_news = is_open && qc.vote.height > self.chain.commit_sent;
         if qc.vote.view != self.view.entered || !self.is_active() || !is_needed || !is_news {
             return;
         }

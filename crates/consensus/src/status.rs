@@ -92,6 +92,7 @@ impl Replica {
         if self.proposer.is_some() && self.is_active() {
             self.resend_proposals(to, status.committed.0, voted);
         }
+        self.help_to_commit(status.committed.0);
         for vote in self.tally.votes_above(self.config.id, status.committed.0) {
             self.send_to(to, Message::Vote(vote));
         }

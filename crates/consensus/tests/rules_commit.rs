@@ -293,3 +293,21 @@ fn c5_broken_and_unrequested_chains_are_refused() {
     cluster.deliver(1, 3, Message::Data(Data::Chain(Limited::take(gap))));
     assert!(cluster.is_refused(3, Rejection::BrokenChain));
 }
+
+/// [C2] Who committed by votes alone still sends a commit vote to those that cannot: here the sixth vote reaches
+/// one replica only, and W say too little for C5.
+#[test]
+fn c2_who_committed_fast_helps_those_that_cannot() {
+    let mut cluster = Cluster::new(7);
+    cluster.stop(6);
+    // Replica 5's vote reaches replica 1 alone, and then it is gone.
+    cluster.request(0, 1);
+    cluster.round();
+    cluster.round_where(|e| e.from != id(5) || e.to == id(1));
+    assert_eq!(cluster.committed(1).0, 1, "six votes");
+    assert!([0, 2, 3, 4].iter().all(|i| cluster.committed(*i).0 == 0), "five votes");
+    cluster.stop(5);
+    let others_know = |c: &Cluster| [0, 2, 3, 4].iter().all(|i| c.committed(*i).0 == 1);
+    assert!(cluster.run_until(400, others_know), "before any view timer runs out");
+    assert!((0..5).all(|i| cluster.hosts[i].replica.status().asked.0 == 0));
+}
