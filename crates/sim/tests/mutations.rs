@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Seeds after which a bug counts as not caught.
-const SEEDS_MAX: u64 = 3_000;
+const SEEDS_MAX: u64 = 10_000;
 
 /// Names the only bug to hunt, if it is set.
 const ONLY: &str = "QUORATE_MUTATION";
