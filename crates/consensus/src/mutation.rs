@@ -1,6 +1,6 @@
 //! Seeded bugs: each removes one guard, so that the simulator can show that it would notice.
 //!
-//! Without the feature `mutations` [`is`] is constantly false and costs nothing.
+//! Without the feature `mutations` none is ever on: `is` is constantly false and costs nothing.
 
 macro_rules! mutations {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
