@@ -53,6 +53,8 @@ attacks! {
         "Keeps the certificate and the votes that it has out of its view changes.";
     WithholdCertificates = "withhold_certificates", a::withhold_certificates(),
         "Shows certificates to one replica only, answers no fetch and sends no commit votes.";
+    MisplaceFirstBlock = "misplace_first_block", a::misplace_first_block(),
+        "As new primary starts on the highest certificate and drops the claims above it.";
     StaleViews = "stale_views", a::stale_views(),
         "Sends its messages of views that are over again, and signs new votes for them.";
     FutureViews = "future_views", a::future_views(),
@@ -76,7 +78,7 @@ impl Attack {
     /// Whether it needs to be primary to deviate at all.
     #[must_use]
     pub const fn is_primary_attack(self) -> bool {
-        matches!(self, Self::EquivocateProposals | Self::EquivocateDeep)
+        matches!(self, Self::EquivocateProposals | Self::EquivocateDeep | Self::MisplaceFirstBlock)
     }
 }
 

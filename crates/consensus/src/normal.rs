@@ -258,6 +258,9 @@ impl Replica {
             match self.chain.candidate(id.0) {
                 Some(digest) if digest != id.1 => {
                     self.on_conflicting_headers((id.0, digest), &signed);
+                    if mutation::is(Mutation::SecondVote) && self.is_active() {
+                        self.send_vote(id);
+                    }
                     if !is_wanted {
                         return Err(Rejection::Equivocation);
                     }

@@ -298,7 +298,7 @@ impl Replica {
                 Some(true) => {}
                 Some(false) => return false,
                 None => {
-                    is_usable = false;
+                    is_usable = mutation::is(Mutation::AncestorsUnchecked);
                     if self.blocks.get(id).is_none_or(|block| block.batch().is_none()) {
                         self.want_block(id, Some(change.replica));
                     }

@@ -58,14 +58,13 @@ impl Replica {
         let last = self.safety.last_vote().filter(|vote| vote.view == self.view.entered);
         let height = match last {
             // [V2] What the chain has left behind needs no vote any more.
-            Some(vote) if !mutation::is(Mutation::SecondVote) => {
+            Some(vote) => {
                 let is_extended = self.chain.contains(vote.height, &vote.digest) || self.is_committed(&vote);
                 if !is_extended {
                     return None;
                 }
                 vote.height.next().max(self.chain.lowest())
             }
-            Some(_) => above_certificate.or(self.chain.first)?,
             None => self.chain.lowest(),
         };
         let id = self.chain.at(height)?;
@@ -162,14 +161,19 @@ impl Replica {
             self.log_block(*ancestor);
         }
         self.safety.on_vote(LastVote { view, height: id.0, digest: id.1 }, claimed);
-        let statement =
-            VoteStatement { epoch: self.config.membership.epoch(), view, height: id.0, digest: id.1 };
+        self.send_vote(id);
+        true
+    }
+
+    /// Signs a vote for a block of the present view; it leaves once it is durable.
+    pub(crate) fn send_vote(&mut self, id: BlockId) {
+        let (epoch, view) = (self.config.membership.epoch(), self.view.entered);
+        let statement = VoteStatement { epoch, view, height: id.0, digest: id.1 };
         let signature = Statement::Vote(statement).sign(&self.config.key, &self.config.membership.cluster());
         let (executed, result_root) = self.executor.last_result();
         let vote = Vote { vote: statement, signature, executed, result_root };
         self.outbox.persist(Record::Vote(vote));
         self.outbox.send_durable(Recipients::All, Message::Vote(vote));
-        true
     }
 
     /// [D1] Whether a vote adds to the claim: it is in the certificate's view and above it.

@@ -1,7 +1,7 @@
 //! What holds for every attack: its name, that it happens, that it is its seed's alone, and that
 //! it never has a signature of an honest replica that the replica did not make.
 
-use quorate_types::certificate::{QuorumCertificate, SignedHeader, ViewChange};
+use quorate_types::certificate::{QuorumCertificate, SignedHeader, ViewChange, ViewChangeCertificate};
 use quorate_types::limited::Limited;
 use quorate_types::message::{Data, Justify, Message, Outcome, ReplicaMessage, Reply, ViewProof};
 use quorate_types::{Height, ReplicaId, RequestNumber, Signature, Statement, Time, View};
@@ -87,6 +87,18 @@ fn run(stage: &mut Stage) -> (Vec<Message>, Vec<(ReplicaId, Message)>) {
     (input, output)
 }
 
+/// The first block of view 8 by its primary, on a block that three replicas claim.
+fn first_block(stage: &Stage) -> Message {
+    let claim = stage.cluster.chain(View(0), 2);
+    let tip = claim[1].header.header;
+    let genesis = || stage.cluster.genesis_certificate();
+    let asks = [R0, R1, R2].map(|replica| stage.cluster.view_change(replica, View(8), genesis(), &claim));
+    let certificate = ViewChangeCertificate { view_changes: Limited::take(asks) };
+    let mut block = stage.cluster.proposals(View(8), (tip.height, tip.digest()), 1).remove(0);
+    block.justify = Justify::ViewChange(Arc::new(certificate));
+    Message::Propose(block)
+}
+
 fn in_header(header: &SignedHeader, primary: ReplicaId) -> (ReplicaId, Statement, Signature) {
     (primary, Statement::Block(header.header), header.signature)
 }
@@ -158,7 +170,9 @@ fn every_attack_happens_and_is_its_seeds_alone() {
     for attack in Attack::ALL {
         let play = |seed| {
             let mut stage = Stage::new(4, *attack, seed);
-            let (_, output) = run(&mut stage);
+            let (_, mut output) = run(&mut stage);
+            let first_block = first_block(&stage);
+            output.extend(stage.broadcast(first_block));
             let results = Limited::take([(RequestNumber(1), Height(1), Outcome::Malformed)]);
             let reply = Reply { birth: Time(0), nonce: 0, view: View(0), results };
             stage.reply(ReplicaMessage::Reply(reply));

@@ -1,0 +1,46 @@
+//! `misplace_first_block`: a new primary that drops what its predecessors may have committed.
+//!
+//! The first block of its view stands on the highest certificate, without the claims above it.
+//!
+//! Must hold: nobody votes for it, as every replica computes itself what the certificate selects.
+
+use quorate_types::message::{Justify, Message, Propose};
+use quorate_types::{Header, ReplicaId, View};
+
+use crate::adversary::{Adversary, Cx};
+use crate::forge;
+
+/// Puts the first block of its views on the wrong base.
+#[derive(Debug, Default)]
+pub struct MisplaceFirstBlock {
+    /// The last view that it opened so.
+    misplaced: Option<View>,
+}
+
+/// Puts the first block of its views on the highest certificate.
+#[must_use]
+pub fn misplace_first_block() -> MisplaceFirstBlock {
+    MisplaceFirstBlock::default()
+}
+
+impl Adversary for MisplaceFirstBlock {
+    fn name(&self) -> &'static str {
+        "misplace_first_block"
+    }
+    fn on_send(&mut self, cx: &mut Cx<'_>, to: ReplicaId, message: Message) {
+        let Message::Propose(propose) = &message else { return cx.send(to, message) };
+        let Justify::ViewChange(certificate) = &propose.justify else { return cx.send(to, message) };
+        let highest =
+            certificate.view_changes.iter().map(|change| &change.high_qc).max_by_key(|qc| qc.rank());
+        let Some(base) = highest.map(|qc| qc.vote) else { return cx.send(to, message) };
+        if base.digest == propose.header.header.parent {
+            return cx.send(to, message);
+        }
+        let header = Header { height: base.height.next(), parent: base.digest, ..propose.header.header };
+        if self.misplaced.replace(header.view) != Some(header.view) {
+            cx.fired();
+        }
+        let header = forge::signed_header(cx, header);
+        cx.send(to, Message::Propose(Propose { header, ..propose.clone() }));
+    }
+}
