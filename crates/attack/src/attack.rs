@@ -54,7 +54,7 @@ attacks! {
     WithholdCertificates = "withhold_certificates", a::withhold_certificates(),
         "Shows certificates to one replica only, answers no fetch and sends no commit votes.";
     MisplaceFirstBlock = "misplace_first_block", a::misplace_first_block(),
-        "As new primary starts on the highest certificate and drops the claims above it.";
+        "As new primary starts one block too low and drops the last one that others claim.";
     StaleViews = "stale_views", a::stale_views(),
         "Sends its messages of views that are over again, and signs new votes for them.";
     FutureViews = "future_views", a::future_views(),

@@ -1,6 +1,6 @@
 //! `misplace_first_block`: a new primary that drops what its predecessors may have committed.
 //!
-//! The first block of its view stands on the highest certificate, without the claims above it.
+//! The first block of its view stands below the block that its certificate selects: the last claimed one is left out.
 //!
 //! Must hold: nobody votes for it, as every replica computes itself what the certificate selects.
 
@@ -17,7 +17,7 @@ pub struct MisplaceFirstBlock {
     misplaced: Option<View>,
 }
 
-/// Puts the first block of its views on the highest certificate.
+/// Puts the first block of its views one block too low.
 #[must_use]
 pub fn misplace_first_block() -> MisplaceFirstBlock {
     MisplaceFirstBlock::default()
@@ -30,13 +30,13 @@ impl Adversary for MisplaceFirstBlock {
     fn on_send(&mut self, cx: &mut Cx<'_>, to: ReplicaId, message: Message) {
         let Message::Propose(propose) = &message else { return cx.send(to, message) };
         let Justify::ViewChange(certificate) = &propose.justify else { return cx.send(to, message) };
-        let highest =
-            certificate.view_changes.iter().map(|change| &change.high_qc).max_by_key(|qc| qc.rank());
-        let Some(base) = highest.map(|qc| qc.vote) else { return cx.send(to, message) };
-        if base.digest == propose.header.header.parent {
+        let parent = propose.header.header.parent;
+        let mut claimed = certificate.view_changes.iter().flat_map(|change| change.claim.iter());
+        let Some(last) = claimed.find(|signed| signed.header.digest() == parent).map(|signed| signed.header)
+        else {
             return cx.send(to, message);
-        }
-        let header = Header { height: base.height.next(), parent: base.digest, ..propose.header.header };
+        };
+        let header = Header { height: last.height, parent: last.parent, ..propose.header.header };
         if self.misplaced.replace(header.view) != Some(header.view) {
             cx.fired();
         }

@@ -17,6 +17,7 @@ mod requests_complete;
 mod selection;
 mod selection_extends_commits;
 mod sent_is_durable;
+mod votes_extend_commits;
 mod votes_form_a_chain;
 
 use quorate_types::Digest;
@@ -73,6 +74,7 @@ macro_rules! invariants {
 
 invariants! {
     votes_form_a_chain: votes_form_a_chain::VotesFormAChain,
+    votes_extend_commits: votes_extend_commits::VotesExtendCommits,
     sent_is_durable: sent_is_durable::SentIsDurable,
     first_block_is_certified: first_block_is_certified::FirstBlockIsCertified,
     certificates_on_one_chain: certificates_on_one_chain::CertificatesOnOneChain,
