@@ -55,3 +55,8 @@ pub mod prelude {
     pub use crate::{Client, Context, LocalCluster, Replica, Snapshot, StateMachine, SubmitError, Submitted};
     pub use serde::{Deserialize, Serialize};
 }
+
+/// The README's twenty lines, compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
