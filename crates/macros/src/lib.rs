@@ -1,1 +1,0 @@
-//! The attack_test attribute.
