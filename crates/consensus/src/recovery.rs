@@ -1,7 +1,7 @@
 //! What a replica is after a restart: exactly what its log says (rules D2, D3, D4).
 
 use quorate_types::certificate::SignedHeader;
-use quorate_types::message::{Justify, Vote};
+use quorate_types::message::{Justify, Message, Vote};
 use quorate_types::{Batch, Verified};
 use std::sync::Arc;
 
@@ -161,9 +161,14 @@ impl Replica {
             self.chain.add_candidate(id);
         }
         // [V6] A vote that is durable may still have waited when a view change was made.
-        let votes = votes.iter().filter(|vote| vote.vote.view == view && self.view.asked == view);
+        if self.view.asked != view || self.recovering.is_some() {
+            return;
+        }
+        // [D2] One that never left leaves now: later it could follow a view change.
+        let votes = votes.iter().filter(|vote| vote.vote.view == view && vote.vote.height > tip.0);
         for vote in votes.copied().collect::<Vec<_>>() {
             self.count_vote(self.config.id, vote);
+            self.send_to_all(Message::Vote(vote));
         }
     }
 

@@ -326,3 +326,20 @@ fn d3_a_wish_is_heard_once_an_hour() {
     cluster.deliver(3, 1, Message::Wish(again));
     assert!(cluster.hosts[1].replica.status().asked > View(1));
 }
+
+/// [D2] [V6] A vote that was durable and had not left when the replica stopped leaves when it starts, not later:
+/// then a view change may have been made.
+#[test]
+fn d2_a_durable_vote_that_never_left_leaves_at_the_start() {
+    let mut cluster = Cluster::new(4);
+    cluster.request(0, 1);
+    cluster.hosts[2].is_syncing = false;
+    cluster.round();
+    // The disk has the block and the vote, but the replica never hears of it.
+    let written = std::mem::take(&mut cluster.hosts[2].unsynced);
+    assert!(written.iter().any(|record| matches!(record, Record::Vote(_))));
+    cluster.hosts[2].log.extend(written);
+    cluster.restart(2);
+    let is_vote = |e: &common::Envelope| e.from == id(2) && matches!(e.message, Message::Vote(_));
+    assert_eq!(cluster.wire.iter().filter(|e| is_vote(e)).count(), 3, "to every other replica at once");
+}

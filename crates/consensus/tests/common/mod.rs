@@ -37,7 +37,7 @@ pub struct Host {
     /// The replica crashes once this many records are durable; whether what waited for the last
     /// of them still leaves.
     pub crash_at: Option<(usize, bool)>,
-    unsynced: Vec<Record>,
+    pub unsynced: Vec<Record>,
     appended: u64,
     pub root: Digest,
 }
