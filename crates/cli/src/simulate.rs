@@ -172,11 +172,7 @@ impl Simulate {
             view_changes: totals.view_changes,
             seeds_with_view_change: totals.seeds_with_view_change,
             checkpoints: totals.checkpoints,
-            attacks: totals
-                .attacks
-                .iter()
-                .map(|(attack, counts)| (attack.name().to_owned(), *counts))
-                .collect(),
+            attacks: totals.attacks.iter().map(|(attack, counts)| (attack.to_string(), *counts)).collect(),
             violation: totals.failure.as_deref().and_then(failure),
         }
     }
