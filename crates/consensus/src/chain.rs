@@ -26,7 +26,7 @@ pub(crate) struct Chain {
     candidates: BTreeMap<Height, Digest>,
     /// The block that is being certified.
     pub(crate) certifying: Option<BlockId>,
-    /// The prepared block for which the grace runs, and whether it is over (C2).
+    /// Whether the grace of the prepared block is over (C2).
     pub(crate) is_grace_over: bool,
     /// Whether a peer needs a commit vote for what this replica committed by votes alone.
     pub(crate) is_help_wanted: bool,

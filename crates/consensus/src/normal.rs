@@ -69,9 +69,9 @@ impl Replica {
         if is_blocked {
             return None;
         }
-        let is_due = proposer
-            .certified
-            .is_none_or(|certified| next.0 - certified.0 >= CERTIFY_INTERVAL && qc.vote.height > certified);
+        let is_due = proposer.certified.is_none_or(|certified| {
+            next.0.saturating_sub(certified.0) >= CERTIFY_INTERVAL && qc.vote.height > certified
+        });
         let certified = if is_due { qc.vote.height } else { proposer.certified? };
         if next.0.saturating_sub(certified.0) > ABOVE_CERTIFICATE_MAX {
             return None;
