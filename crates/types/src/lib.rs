@@ -20,6 +20,7 @@ mod evidence;
 pub mod message;
 
 mod rejection;
+pub mod state;
 pub mod verify;
 pub mod wire;
 
@@ -31,6 +32,7 @@ pub use id::{Epoch, Height, ReplicaId, RequestNumber, SessionId, Time, View};
 pub use key::{KeyError, PublicKey, Scheme, SecretKey, Signature, VerifyKey};
 pub use quorum::Quorums;
 pub use rejection::Rejection;
+pub use state::{ChunkId, StateHead};
 pub use statement::{CheckpointStatement, Header, Statement, VoteStatement};
 pub use verify::{Authenticated, Checked, Justification, Unverified, Verified, Verifier};
 pub use wire::Frame;

@@ -10,12 +10,16 @@ use crate::certificate::{
 use crate::limited::Limited;
 use crate::statement::{CheckpointStatement, VoteStatement};
 use crate::wire::{Frame, from_canonical};
-use crate::{Digest, Epoch, Evidence, Height, Rejection, ReplicaId, RequestNumber, Signature, Time, View};
+use crate::{
+    Digest, Epoch, Evidence, Height, Rejection, ReplicaId, RequestNumber, Signature, StateHead, Time, View,
+};
 
 /// Most headers in one answer to [`Fetch::Chain`].
 pub const CHAIN_MAX: usize = 64;
 /// Most blocks asked for in one [`Fetch::Blocks`].
 pub const FETCH_BLOCKS_MAX: usize = 16;
+/// Most chunks asked for in one [`Fetch::Chunks`].
+pub const FETCH_CHUNKS_MAX: usize = 64;
 /// Most results in one [`Reply`].
 pub const REPLY_RESULTS_MAX: usize = 4096;
 /// Most bytes of one request's reply.
@@ -88,6 +92,8 @@ pub struct Status {
     pub committed: (Height, Digest),
     /// The stable checkpoint's height.
     pub stable: Height,
+    /// The height above which it can serve the blocks that it committed.
+    pub base: Height,
     /// View and height of the last vote.
     pub last_vote: (View, Height),
     /// Whether it lost its disk and waits for a certificate (rule D3).
@@ -96,6 +102,18 @@ pub struct Status {
     pub clock: Time,
     /// The receiver's clock as last told, and how long ago in nanoseconds, to measure round trips.
     pub echo: Option<(Time, u64)>,
+    /// What the receiver signed last, as far as the sender saw, if the receiver's statuses say less (rule D3).
+    pub seen: Option<Seen>,
+}
+
+/// The last statements of one replica that another one saw. They carry that replica's own signatures, so
+/// nobody can make it believe that it forgot something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its last vote.
+    pub vote: Option<(VoteStatement, Signature)>,
+    /// The highest view that it asked for: the view, the digest of certificate and claim, the signature.
+    pub view_change: Option<(View, Digest, Signature)>,
 }
 
 /// A replica that lost its disk wishes for a view change (rule D3).
@@ -124,6 +142,10 @@ pub enum Fetch {
     View(View),
     /// A status, at once.
     Status,
+    /// The head of the state after the block at this height (rule K3).
+    State(Height),
+    /// Chunks of states, pages among them, each in a message of its own.
+    Chunks(Limited<Digest, FETCH_CHUNKS_MAX>),
 }
 
 /// Why a replica is in its view.
@@ -166,6 +188,17 @@ pub enum Data {
     View(ViewProof),
     /// The newest checkpoint certificate.
     Checkpoint(Arc<CheckpointCertificate>),
+    /// The head of a state and the header of the block after which it is.
+    State {
+        /// The block's header.
+        header: SignedHeader,
+        /// The head.
+        head: Arc<StateHead>,
+    },
+    /// One chunk; its bytes travel as the frame's payload.
+    Chunk(#[serde(skip)] Bytes),
+    /// Chunks that were asked for and that the sender does not have (any more).
+    Absent(Limited<Digest, FETCH_CHUNKS_MAX>),
 }
 
 /// A message between replicas.
@@ -233,7 +266,7 @@ impl Message {
     /// Whether it may wait behind smaller messages: bulk data travels on a stream of its own.
     #[must_use]
     pub const fn is_bulk(&self) -> bool {
-        matches!(self, Self::Data(Data::Block { .. } | Data::Chain(_)))
+        matches!(self, Self::Data(Data::Block { .. } | Data::Chain(_) | Data::State { .. } | Data::Chunk(_)))
     }
 
     /// The canonical frame.
@@ -241,7 +274,7 @@ impl Message {
     pub fn encode(&self) -> Frame {
         let payload = match self {
             Self::Propose(propose) => propose.batch.clone(),
-            Self::Data(Data::Block { batch, .. }) => batch.clone(),
+            Self::Data(Data::Block { batch, .. } | Data::Chunk(batch)) => batch.clone(),
             Self::Request(bundle) => bundle.clone(),
             _ => Bytes::new(),
         };
@@ -257,7 +290,7 @@ impl Message {
         let mut message: Self = from_canonical(&frame.head)?;
         let place = match &mut message {
             Self::Propose(propose) => Some(&mut propose.batch),
-            Self::Data(Data::Block { batch, .. }) => Some(batch),
+            Self::Data(Data::Block { batch, .. } | Data::Chunk(batch)) => Some(batch),
             Self::Request(bundle) => Some(bundle),
             _ => None,
         };
@@ -313,6 +346,8 @@ pub enum Outcome {
     SessionsFull,
     /// Its number lies below the session's window: it ran or was skipped long ago.
     Forgotten,
+    /// It was ordered and had no effect: the state machine panicked on it, on every replica alike.
+    Panicked,
 }
 
 /// The results of one client's requests in one block, or of repeats.

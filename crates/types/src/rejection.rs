@@ -79,6 +79,8 @@ rejections! {
     TimeRunsBack = "time-runs-back",
     /// Nobody asked for this data.
     Unrequested = "unrequested",
+    /// The head of a state, or the header with it, is not the certified one.
+    WrongState = "wrong-state",
     /// The header chain has a gap or does not start where it was asked for.
     BrokenChain = "broken-chain",
     /// The sender has too many messages in verification.

@@ -13,10 +13,11 @@ use crate::certificate::{
     CheckpointCertificate, QuorumCertificate, Signatures, SignedHeader, ViewChange, ViewChangeCertificate,
 };
 use crate::message::{CheckpointVote, Justify, Propose, ViewProof, Wish};
+use crate::state::CHUNK_BYTES_MAX;
 use crate::statement::VoteStatement;
 use crate::{
-    Batch, Bundle, Digest, Evidence, Height, Membership, ProtocolParameters, Rejection, ReplicaId, Signature,
-    Statement, VerifyKey, View,
+    Batch, Bundle, ChunkId, Digest, Evidence, Height, Membership, ProtocolParameters, Rejection, ReplicaId,
+    Signature, Statement, VerifyKey, View,
 };
 
 /// A value and the replica whose authenticated channel it came from.
@@ -161,6 +162,8 @@ pub enum Unverified {
     Wish(Wish),
     /// A client's bundle.
     Bundle(Bytes),
+    /// A chunk of a state, whose digest is to be computed.
+    Chunk(Bytes),
 }
 
 /// What came out of a check.
@@ -189,6 +192,8 @@ pub enum Checked {
     Wish(Verified<Wish>),
     /// A client's bundle.
     Bundle(Verified<Bundle>),
+    /// A chunk and its id. Whether anybody wants that chunk is the core's to say.
+    Chunk(ChunkId, Bytes),
 }
 
 /// A checked justification.
@@ -257,6 +262,10 @@ impl Verifier {
                 Ok(Checked::Wish(Verified(wish)))
             }
             Unverified::Bundle(raw) => self.check_bundle(Bundle::parse(raw)?).map(Checked::Bundle),
+            Unverified::Chunk(bytes) if bytes.is_empty() || bytes.len() > CHUNK_BYTES_MAX => {
+                Err(Rejection::Oversized)
+            }
+            Unverified::Chunk(bytes) => Ok(Checked::Chunk(ChunkId::of(&bytes), bytes)),
         }
     }
 

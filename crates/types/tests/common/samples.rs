@@ -4,10 +4,12 @@ use bytes::Bytes;
 use quorate_types::limited::Limited;
 use quorate_types::message::{
     CheckpointVote, ClientMessage, Commit, Data, Fetch, Justify, Message, Outcome, Propose, ReplicaMessage,
-    Reply, Status, ViewProof, Vote, Wish,
+    Reply, Seen, Status, ViewProof, Vote, Wish,
 };
+use quorate_types::state::ContentBuilder;
 use quorate_types::{
-    Batch, Epoch, Evidence, Height, Rejection, ReplicaId, RequestNumber, Statement, Time, View, VoteStatement,
+    Batch, ChunkId, Epoch, Evidence, Height, Rejection, ReplicaId, RequestNumber, StateHead, Statement, Time,
+    View, VoteStatement,
 };
 use std::sync::Arc;
 
@@ -18,8 +20,8 @@ pub(crate) fn messages(cluster: &Cluster) -> Vec<Message> {
     let mut all = proposals(cluster);
     all.extend(signed(cluster));
     all.extend(evidence(cluster).into_iter().map(|evidence| Message::Evidence(Arc::new(evidence))));
-    all.push(status(None));
-    all.push(status(Some((Time(1_000_003), 500))));
+    all.push(status(cluster, None));
+    all.push(status(cluster, Some((Time(1_000_003), 500))));
     all.extend(fetches().into_iter().map(Message::Fetch));
     all.extend(data(cluster).into_iter().map(Message::Data));
     all.push(Message::Request(cluster.bundle(&[b"add 5"]).raw().clone()));
@@ -58,6 +60,8 @@ pub(crate) fn name(message: &Message) -> &'static str {
             Fetch::Chain(_) => "fetch/chain",
             Fetch::View(_) => "fetch/view",
             Fetch::Status => "fetch/status",
+            Fetch::State(_) => "fetch/state",
+            Fetch::Chunks(_) => "fetch/chunks",
         },
         Message::Data(data) => match data {
             Data::Header(_) => "data/header",
@@ -66,13 +70,16 @@ pub(crate) fn name(message: &Message) -> &'static str {
             Data::View(ViewProof::Quorum(_)) => "data/view/quorum",
             Data::View(ViewProof::ViewChange(_)) => "data/view/view-change",
             Data::Checkpoint(_) => "data/checkpoint",
+            Data::State { .. } => "data/state",
+            Data::Chunk(_) => "data/chunk",
+            Data::Absent(_) => "data/absent",
         },
         Message::Request(_) => "request",
     }
 }
 
 /// How many names [`name`] has.
-pub(crate) const NAMES: usize = 28;
+pub(crate) const NAMES: usize = 33;
 
 /// What clients say.
 pub(crate) fn client_messages(cluster: &Cluster) -> Vec<(&'static str, ClientMessage)> {
@@ -95,6 +102,7 @@ pub(crate) fn replica_messages() -> Vec<(String, ReplicaMessage)> {
         Outcome::SessionExpired,
         Outcome::SessionsFull,
         Outcome::Forgotten,
+        Outcome::Panicked,
     ];
     for outcome in outcomes {
         let name = match &outcome {
@@ -104,6 +112,7 @@ pub(crate) fn replica_messages() -> Vec<(String, ReplicaMessage)> {
             Outcome::SessionExpired => "session-expired",
             Outcome::SessionsFull => "sessions-full",
             Outcome::Forgotten => "forgotten",
+            Outcome::Panicked => "panicked",
         };
         let results = Limited::take([(RequestNumber(3), Height(48_211), outcome)]);
         let reply = Reply { birth: Time(1_700), nonce: 7, view: View(16), results };
@@ -213,7 +222,7 @@ fn signed(cluster: &Cluster) -> Vec<Message> {
     ]
 }
 
-fn status(echo: Option<(Time, u64)>) -> Message {
+fn status(cluster: &Cluster, echo: Option<(Time, u64)>) -> Message {
     Message::Status(Status {
         epoch: Epoch(0),
         view: View(16),
@@ -224,6 +233,12 @@ fn status(echo: Option<(Time, u64)>) -> Message {
         is_recovering: false,
         clock: Time(1_000_001),
         echo,
+        base: Height(47_104),
+        seen: echo.map(|_| {
+            let vote = cluster.vote(0, 300);
+            let signature = cluster.sign(0, &Statement::Vote(vote));
+            Seen { vote: Some((vote, signature)), view_change: Some((View(17), digest(2), signature)) }
+        }),
     })
 }
 
@@ -234,6 +249,8 @@ fn fetches() -> Vec<Fetch> {
         Fetch::Chain(Height(48_211)),
         Fetch::View(View(16)),
         Fetch::Status,
+        Fetch::State(Height(48_128)),
+        Fetch::Chunks(Limited::take([digest(10), digest(11)])),
     ]
 }
 
@@ -249,7 +266,25 @@ fn data(cluster: &Cluster) -> Vec<Data> {
         Data::View(ViewProof::Quorum(Arc::new(cluster.qc(cluster.vote(0, 1))))),
         Data::View(ViewProof::ViewChange(Arc::new(cluster.tc(1)))),
         Data::Checkpoint(Arc::new(cluster.checkpoint_certificate(1024))),
+        Data::State { header, head: Arc::new(state_head()) },
+        Data::Chunk(Bytes::from_static(b"chunk")),
+        Data::Absent(Limited::take([digest(10)])),
     ]
+}
+
+fn state_head() -> StateHead {
+    let content = |bytes: &[u8]| {
+        let mut builder = ContentBuilder::default();
+        builder.push(ChunkId::of(bytes)).expect("one chunk");
+        builder.finish().expect("one page").0
+    };
+    StateHead {
+        configuration: digest(12),
+        height: Height(1024),
+        result_root: digest(13),
+        sessions: content(b"sessions"),
+        application: content(b"application"),
+    }
 }
 
 /// A payload that no kind without payload may carry.

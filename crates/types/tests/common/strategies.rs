@@ -9,11 +9,12 @@ use quorate_types::certificate::{
 use quorate_types::limited::Limited;
 use quorate_types::message::{
     CheckpointVote, ClientMessage, Commit, Data, Fetch, Justify, Message, Outcome, Propose, ReplicaMessage,
-    Reply, Status, ViewProof, Vote, Wish,
+    Reply, Seen, Status, ViewProof, Vote, Wish,
 };
+use quorate_types::state::Content;
 use quorate_types::{
-    CheckpointStatement, Digest, Epoch, Evidence, Header, Height, Rejection, ReplicaId, RequestNumber,
-    Signature, Statement, Time, View, VoteStatement,
+    CheckpointStatement, ChunkId, Digest, Epoch, Evidence, Header, Height, Rejection, ReplicaId,
+    RequestNumber, Signature, StateHead, Statement, Time, View, VoteStatement,
 };
 use std::sync::Arc;
 
@@ -134,19 +135,50 @@ fn evidence() -> impl Strategy<Value = Evidence> {
         .prop_map(|(replica, first, second)| Evidence { replica, first, second })
 }
 
+fn seen() -> impl Strategy<Value = Option<Seen>> {
+    let vote = proptest::option::of((vote(), signature()));
+    let view_change = proptest::option::of((view(), digest(), signature()));
+    proptest::option::of((vote, view_change).prop_map(|(vote, view_change)| Seen { vote, view_change }))
+}
+
+fn chunk() -> impl Strategy<Value = ChunkId> {
+    (digest(), any::<u32>()).prop_map(|(digest, bytes)| ChunkId { digest, bytes })
+}
+
+fn content() -> impl Strategy<Value = Content> {
+    (number(), number(), few(chunk())).prop_map(|(bytes, chunks, pages)| Content { bytes, chunks, pages })
+}
+
+fn state_head() -> impl Strategy<Value = StateHead> {
+    (digest(), height(), digest(), content(), content()).prop_map(
+        |(configuration, height, result_root, sessions, application)| StateHead {
+            configuration,
+            height,
+            result_root,
+            sessions,
+            application,
+        },
+    )
+}
+
 fn status() -> impl Strategy<Value = Status> {
     let places = (epoch(), view(), view(), (height(), digest()), height(), (view(), height()));
-    (places, any::<bool>(), time(), proptest::option::of((time(), number()))).prop_map(
-        |((epoch, view, asked, committed, stable, last_vote), is_recovering, clock, echo)| Status {
-            epoch,
-            view,
-            asked,
-            committed,
-            stable,
-            last_vote,
-            is_recovering,
-            clock,
-            echo,
+    let rest = (height(), any::<bool>(), time(), proptest::option::of((time(), number())), seen());
+    (places, rest).prop_map(
+        |((epoch, view, asked, committed, stable, last_vote), (base, is_recovering, clock, echo, seen))| {
+            Status {
+                epoch,
+                view,
+                asked,
+                committed,
+                stable,
+                last_vote,
+                is_recovering,
+                clock,
+                echo,
+                base,
+                seen,
+            }
         },
     )
 }
@@ -167,6 +199,8 @@ fn fetch() -> impl Strategy<Value = Fetch> {
         height().prop_map(Fetch::Chain),
         view().prop_map(Fetch::View),
         Just(Fetch::Status),
+        height().prop_map(Fetch::State),
+        few(digest()).prop_map(Fetch::Chunks),
     ]
 }
 
@@ -180,6 +214,9 @@ fn data() -> impl Strategy<Value = Data> {
         (checkpoint(), signatures()).prop_map(|(checkpoint, signatures)| Data::Checkpoint(Arc::new(
             CheckpointCertificate { checkpoint, signatures }
         ))),
+        (header(), state_head()).prop_map(|(header, head)| Data::State { header, head: Arc::new(head) }),
+        payload().prop_map(Data::Chunk),
+        few(digest()).prop_map(Data::Absent),
     ]
 }
 
@@ -222,6 +259,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         Just(Outcome::SessionExpired),
         Just(Outcome::SessionsFull),
         Just(Outcome::Forgotten),
+        Just(Outcome::Panicked),
     ]
 }
 
