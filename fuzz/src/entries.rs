@@ -99,7 +99,9 @@ fn unverified(message: Message) -> Option<Unverified> {
         Message::Data(Data::View(proof)) => Some(Unverified::View(proof)),
         Message::Data(Data::Checkpoint(certificate)) => Some(Unverified::Checkpoint(certificate)),
         Message::Request(bundle) => Some(Unverified::Bundle(bundle)),
-        Message::Commit(_) | Message::Status(_) | Message::Fetch(_) => None,
+        Message::Data(Data::State { header, head }) => Some(Unverified::State(header, head)),
+        Message::Data(Data::Chunk(bytes)) => Some(Unverified::Chunk(bytes)),
+        Message::Commit(_) | Message::Status(_) | Message::Fetch(_) | Message::Data(Data::Absent(_)) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use quorate_types::certificate::SignedHeader;
 use quorate_types::message::Justify;
 use quorate_types::{Batch, Digest, Header, Height, Time, Verified};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::select::BlockId;
@@ -27,8 +27,8 @@ pub(crate) struct Block {
     pub(crate) contents: Contents,
     /// The justification of an own proposal.
     pub(crate) justify: Justify,
-    /// Whether a record of it was appended to the log.
-    pub(crate) is_logged: bool,
+    /// The number under which a record of it was appended to the log.
+    pub(crate) logged: Option<u64>,
 }
 
 impl Block {
@@ -38,6 +38,10 @@ impl Block {
     pub(crate) fn id(&self) -> BlockId {
         (self.header().height, self.digest)
     }
+    /// What it counts for in memory: its batch, and a little for a block without one.
+    fn bytes(&self) -> usize {
+        BLOCK_OVERHEAD + self.batch().map_or(0, |batch| batch.raw().len())
+    }
     pub(crate) fn batch(&self) -> Option<&Arc<Verified<Batch>>> {
         if let Contents::Good(batch) = &self.contents { Some(batch) } else { None }
     }
@@ -46,26 +50,89 @@ impl Block {
 /// All blocks.
 #[derive(Debug)]
 pub(crate) struct Blocks {
-    genesis: Digest,
-    /// The committed block of height h at position h - 1.
-    committed: Vec<Block>,
+    /// The committed block on which the held ones stand; its header unless it is genesis.
+    base: (BlockId, Option<Verified<SignedHeader>>),
+    /// The committed blocks above the base, without gaps.
+    committed: VecDeque<Block>,
+    /// Bytes of the batches of committed blocks.
+    committed_bytes: usize,
     pending: BTreeMap<Digest, Block>,
 }
 
 impl Blocks {
     pub(crate) const fn new(genesis: Digest) -> Self {
-        Self { genesis, committed: Vec::new(), pending: BTreeMap::new() }
+        Self {
+            base: ((Height(0), genesis), None),
+            committed: VecDeque::new(),
+            committed_bytes: 0,
+            pending: BTreeMap::new(),
+        }
+    }
+
+    /// Starts again from a block that is known to be committed, with nothing above it.
+    pub(crate) fn restart_on(&mut self, base: Verified<SignedHeader>) {
+        let id = (base.header.height, base.header.digest());
+        self.base = (id, Some(base));
+        self.committed.clear();
+        self.committed_bytes = 0;
+        self.pending.retain(|_, block| block.header().height > id.0);
+    }
+
+    /// The block on which the held ones stand.
+    pub(crate) const fn base(&self) -> BlockId {
+        self.base.0
+    }
+
+    /// The header of a committed block that is held, or of the base.
+    pub(crate) fn header_at(&self, height: Height) -> Option<Verified<SignedHeader>> {
+        if height == self.base.0.0 {
+            self.base.1
+        } else {
+            self.committed_at(height).map(|block| block.signed)
+        }
+    }
+
+    /// The digest of a committed block that is held, or of the base.
+    pub(crate) fn digest_at(&self, height: Height) -> Option<Digest> {
+        let (base, digest) = self.base.0;
+        if height == base { Some(digest) } else { self.committed_at(height).map(|block| block.digest) }
     }
 
     /// The highest committed block.
     pub(crate) fn tip(&self) -> BlockId {
-        self.committed.last().map_or((Height(0), self.genesis), Block::id)
+        self.committed.back().map_or(self.base.0, Block::id)
     }
 
-    /// The committed block at a height above genesis.
+    /// The header of the highest committed block; `None` for genesis.
+    pub(crate) fn tip_header(&self) -> Option<&Header> {
+        match self.committed.back() {
+            Some(block) => Some(block.header()),
+            None => self.base.1.as_ref().map(|signed| &signed.header),
+        }
+    }
+
+    /// The committed block at a height above the base.
     pub(crate) fn committed_at(&self, height: Height) -> Option<&Block> {
-        let position = usize::try_from(height.0.checked_sub(1)?).ok()?;
+        let position = usize::try_from(height.0.checked_sub(self.base.0.0.0 + 1)?).ok()?;
         self.committed.get(position)
+    }
+
+    /// Drops committed blocks up to a height, but for the newest of them within so many bytes: laggards may ask
+    /// for those.
+    pub(crate) fn forget_to(&mut self, height: Height, history_bytes_max: usize) {
+        while self.committed_bytes > history_bytes_max
+            && self.committed.front().is_some_and(|block| block.header().height <= height)
+            && let Some(block) = self.committed.pop_front()
+        {
+            self.committed_bytes -= block.bytes();
+            self.base = (block.id(), Some(block.signed));
+        }
+    }
+
+    /// The lowest number under which a block above this height was appended to the log.
+    pub(crate) fn first_logged_above(&self, height: Height) -> Option<u64> {
+        let all = self.committed.iter().chain(self.pending.values());
+        all.filter(|block| block.header().height > height).filter_map(|block| block.logged).min()
     }
 
     pub(crate) fn get(&self, (height, digest): BlockId) -> Option<&Block> {
@@ -80,15 +147,15 @@ impl Blocks {
         self.pending.get_mut(digest)
     }
 
-    /// Whether the block is genesis, committed or pending.
+    /// Whether the block is the base, committed or pending.
     pub(crate) fn is_known(&self, id: BlockId) -> bool {
-        id == (Height(0), self.genesis) || self.get(id).is_some()
+        id == self.base.0 || self.get(id).is_some()
     }
 
     /// The agreed time of a block; zero for genesis.
     pub(crate) fn time_of(&self, id: BlockId) -> Option<Time> {
-        if id == (Height(0), self.genesis) {
-            return Some(Time(0));
+        if id == self.base.0 {
+            return Some(self.base.1.as_ref().map_or(Time(0), |signed| signed.header.time));
         }
         self.get(id).map(|block| block.header().time)
     }
@@ -100,7 +167,7 @@ impl Blocks {
             return;
         }
         let block =
-            Block { signed, digest, contents: Contents::Missing, justify: Justify::None, is_logged: false };
+            Block { signed, digest, contents: Contents::Missing, justify: Justify::None, logged: None };
         self.pending.entry(digest).or_insert(block);
     }
 
@@ -137,7 +204,8 @@ impl Blocks {
         let block = self.pending.remove(digest).expect("a block is held before it commits");
         assert_eq!(block.header().height, tip.0.next(), "blocks commit in height order");
         assert_eq!(block.header().parent, tip.1, "a committed block extends the tip");
-        self.committed.push(block);
+        self.committed_bytes += block.bytes();
+        self.committed.push_back(block);
     }
 
     /// Drops pending blocks that `keep` does not want.
@@ -149,3 +217,6 @@ impl Blocks {
         self.pending.len()
     }
 }
+
+/// Bytes of a block besides its batch, about.
+const BLOCK_OVERHEAD: usize = 512;

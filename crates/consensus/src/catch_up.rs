@@ -55,6 +55,13 @@ impl CatchUp {
         self.target = self.target.filter(|(target, _)| target.0 > tip);
     }
 
+    /// What was proven is behind the state that was installed.
+    pub(crate) fn restart(&mut self) {
+        self.target = None;
+        self.behind_at = None;
+        self.forget_chains();
+    }
+
     fn forget_chains(&mut self) {
         self.chains.iter_mut().for_each(Vec::clear);
         self.due.fill(false);
@@ -73,7 +80,12 @@ impl Replica {
             return;
         }
         if self.catch_up.behind_at == Some(tip) {
-            self.ask_chains();
+            // [K3] Behind by little it fetches blocks, by more than W peers still hold a state.
+            if self.peers.serving_above(tip) >= self.quorums().weak() {
+                self.ask_chains();
+            } else {
+                self.begin_transfer();
+            }
         }
         self.catch_up.behind_at = Some(tip);
     }
@@ -85,7 +97,7 @@ impl Replica {
         let ahead: Vec<ReplicaId> = self
             .peers
             .iter()
-            .filter(|(_, known)| known.status.is_some_and(|(status, _)| status.committed.0 > tip))
+            .filter(|(_, known)| known.serves_above(tip))
             .map(|(replica, _)| replica)
             .collect();
         for replica in ahead {
@@ -145,10 +157,7 @@ impl Replica {
         if headers.first().is_none_or(|first| first.header.height != asked.next()) {
             return Ok(());
         }
-        let mut parent = match asked {
-            Height(0) => self.config.membership.genesis_block(),
-            height => self.blocks.committed_at(height).map(|block| block.digest).unwrap_or_default(),
-        };
+        let mut parent = self.blocks.digest_at(asked).unwrap_or_default();
         let mut chain = Vec::with_capacity(headers.len());
         for signed in headers {
             if signed.header.parent != parent {
@@ -194,7 +203,8 @@ impl Replica {
     pub(crate) fn continue_catch_up(&mut self) {
         let tip = self.blocks.tip().0;
         let is_stretch_done = self.catch_up.asked.is_some() && self.catch_up.target.is_none();
-        if is_stretch_done && self.peers.committed_by_weak(self.quorums()) > tip {
+        let is_behind = self.peers.committed_by_weak(self.quorums()) > tip;
+        if is_stretch_done && is_behind && self.peers.serving_above(tip) >= self.quorums().weak() {
             self.ask_chains();
         }
     }

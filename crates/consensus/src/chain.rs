@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::replica::Replica;
 use crate::select::BlockId;
+use crate::timer::Timer;
 
 /// Most headers of one view that wait to be linked.
 const CANDIDATES_MAX: usize = 256;
@@ -175,7 +176,7 @@ impl Replica {
             }
         }
         let tip = self.blocks.tip();
-        let is_of_view = self.blocks.get(tip).is_some_and(|block| block.header().view == self.view.entered);
+        let is_of_view = self.blocks.tip_header().is_some_and(|header| header.view == self.view.entered);
         if is_of_view {
             self.chain.floor.get_or_insert(tip.0);
             if tip.0 > self.chain.top().0 && self.is_past_last_vote() {
@@ -190,6 +191,16 @@ impl Replica {
         self.tally.forget_acknowledged();
     }
 
+    /// [K3] A state was installed: the chain of the view goes on from there, wherever it was.
+    pub(crate) fn restart_chain_on_tip(&mut self) {
+        let view_first = self.chain.first;
+        self.chain = Chain::on(self.blocks.tip());
+        self.chain.first = view_first;
+        self.tally.forget_acknowledged();
+        self.timers.stop(Timer::View);
+        self.timers.stop(Timer::Grace);
+    }
+
     /// [V3] The first block of the view extends this one.
     pub(crate) fn set_base(&mut self, base: BlockId) {
         if self.chain.set_base(base) {
@@ -200,6 +211,6 @@ impl Replica {
     /// Whether the committed chain contains the last vote of this view, if there is one.
     fn is_past_last_vote(&self) -> bool {
         let last = self.safety.last_vote().filter(|vote| vote.view == self.view.entered);
-        last.is_none_or(|vote| self.blocks.committed_at(vote.height).is_some_and(|b| b.digest == vote.digest))
+        last.is_none_or(|vote| self.is_committed(&vote))
     }
 }

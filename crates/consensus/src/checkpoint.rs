@@ -1,15 +1,16 @@
 //! Checkpoints: agreement on the state, the moving window, and what happens to a replica whose
 //! state differs (rules K1, K2).
 
-use quorate_types::certificate::CheckpointCertificate;
+use quorate_types::certificate::{CheckpointCertificate, SignedHeader};
 use quorate_types::message::{CheckpointVote, Data, Message};
 use quorate_types::{
-    CheckpointStatement, Digest, Height, Quorums, Rejection, ReplicaId, Statement, Unverified, Verified,
+    CheckpointStatement, Digest, Height, Quorums, Rejection, ReplicaId, StateHead, Statement, Unverified,
+    Verified,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::io::{Action, Event, Halt, Peer, Recipients};
+use crate::io::{Action, Event, Halt, Peer, Recipients, SnapshotOrder};
 use crate::mutation::{self, Mutation};
 use crate::record::Record;
 use crate::replica::Replica;
@@ -18,19 +19,25 @@ use crate::replica::Replica;
 const VOTES_KEPT: usize = 4;
 /// Most own roots that are kept to be compared.
 const OWN_KEPT: usize = 16;
+/// Most result roots that are kept of each replica.
+const RESULTS_KEPT: usize = 64;
 
 /// Checkpoint votes and the stable checkpoint.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     stable: Option<Verified<Arc<CheckpointCertificate>>>,
     votes: Vec<VecDeque<Verified<CheckpointVote>>>,
-    /// The session table's root at the checkpoint whose application root is being computed.
-    pending: BTreeMap<Height, Digest>,
+    /// The blocks of the checkpoints whose snapshots are being written.
+    pending: BTreeMap<Height, Verified<SignedHeader>>,
+    /// The own durable snapshots that are kept.
+    heads: BTreeMap<Height, (Verified<SignedHeader>, Arc<StateHead>)>,
     own: BTreeMap<Height, Digest>,
+    /// The height at which the own state was found to differ, until another one is installed (K2).
+    pub(crate) diverged: Option<Height>,
     last_vote: Option<CheckpointVote>,
     /// The own result roots of the latest blocks, and the others' latest.
     own_results: VecDeque<(Height, Digest)>,
-    results: Vec<Option<(Height, Digest)>>,
+    results: Vec<VecDeque<(Height, Digest)>>,
 }
 
 impl Checkpoints {
@@ -39,15 +46,53 @@ impl Checkpoints {
             stable: None,
             votes: vec![VecDeque::new(); quorums.n()],
             pending: BTreeMap::new(),
+            heads: BTreeMap::new(),
             own: BTreeMap::new(),
+            diverged: None,
             last_vote: None,
             own_results: VecDeque::new(),
-            results: vec![None; quorums.n()],
+            results: vec![VecDeque::new(); quorums.n()],
         }
     }
 
     pub(crate) fn stable_height(&self) -> Height {
         self.stable.as_ref().map_or(Height(0), |stable| stable.checkpoint.height)
+    }
+
+    pub(crate) const fn stable(&self) -> Option<&Verified<Arc<CheckpointCertificate>>> {
+        self.stable.as_ref()
+    }
+
+    /// The own snapshot of this height, if it is durable and kept.
+    pub(crate) fn head_at(&self, height: Height) -> Option<&(Verified<SignedHeader>, Arc<StateHead>)> {
+        self.heads.get(&height)
+    }
+
+    /// The newest own root.
+    pub(crate) fn last_own(&self) -> (Height, Digest) {
+        self.own.last_key_value().map(|(height, root)| (*height, *root)).unwrap_or_default()
+    }
+
+    pub(crate) fn forget_heads_below(&mut self, height: Height) {
+        self.heads.retain(|kept, _| *kept >= height);
+    }
+
+    /// The own state is another one now.
+    pub(crate) fn restart_on(&mut self, header: Verified<SignedHeader>, head: &Arc<StateHead>) {
+        self.pending.clear();
+        self.own_results.clear();
+        self.own.retain(|height, _| *height < head.height);
+        self.diverged = None;
+        self.take_head(header, head);
+    }
+
+    /// A snapshot is durable.
+    pub(crate) fn take_head(&mut self, header: Verified<SignedHeader>, head: &Arc<StateHead>) {
+        self.heads.insert(head.height, (header, Arc::clone(head)));
+        self.own.insert(head.height, head.root());
+        if self.own.len() > OWN_KEPT {
+            self.own.pop_first();
+        }
     }
 
     /// The votes for one height.
@@ -61,28 +106,29 @@ impl Replica {
     /// [K1] The block after which a checkpoint is due was executed. [K4] Execution goes on while
     /// the application's root is computed.
     pub(crate) fn begin_checkpoint(&mut self, height: Height) {
-        let session_root = self.executor.session_root();
-        self.checkpoints.pending.insert(height, session_root);
-        self.outbox.push(Action::TakeSnapshot(height));
+        let Some(header) = self.blocks.header_at(height) else { return };
+        self.checkpoints.pending.insert(height, header);
+        let (_, result_root) = self.executor.last_result();
+        let sessions = self.executor.session_image();
+        let order = SnapshotOrder { header: *header, result_root, sessions };
+        self.outbox.push(Action::TakeSnapshot(Box::new(order)));
     }
 
-    /// The application's root is known: vote for the state.
-    pub(crate) fn on_snapshot(&mut self, height: Height, root: Digest) {
-        let Some(session_root) = self.checkpoints.pending.remove(&height) else { return };
-        let Some(block) = self.blocks.committed_at(height).map(|block| block.digest) else { return };
-        let configuration = self.config.membership.cluster();
-        let state_root = Digest::of_parts(
-            "quorate state",
-            &[&root.0, &session_root.0, &configuration.0, &height.0.to_le_bytes()],
-        );
-        self.checkpoints.own.insert(height, state_root);
-        if self.checkpoints.own.len() > OWN_KEPT {
-            self.checkpoints.own.pop_first();
-        }
+    /// [D1] The snapshot is durable: vote for the state.
+    pub(crate) fn on_snapshot(&mut self, head: Arc<StateHead>) {
+        let Some(header) = self.checkpoints.pending.remove(&head.height) else { return };
+        self.checkpoints.take_head(header, &head);
         self.compare_with_stable();
-        if self.halted.is_some() {
-            return;
+        if self.halted.is_none() {
+            self.vote_for_checkpoint(head.height);
+            self.tell_certified();
         }
+    }
+
+    /// Signs the own state at a checkpoint.
+    pub(crate) fn vote_for_checkpoint(&mut self, height: Height) {
+        let Some((header, head)) = self.checkpoints.head_at(height) else { return };
+        let (block, state_root) = (header.header.digest(), head.root());
         let epoch = self.config.membership.epoch();
         let checkpoint = CheckpointStatement { epoch, height, block, state_root };
         let cluster = self.config.membership.cluster();
@@ -192,6 +238,7 @@ impl Replica {
         self.event(Event::Stable(height, certificate.checkpoint.state_root));
         self.outbox.persist(Record::Checkpoint(Arc::clone(&certificate)));
         self.checkpoints.stable = Some(certificate);
+        self.tell_certified();
         for votes in &mut self.checkpoints.votes {
             votes.retain(|vote| vote.checkpoint.height > height);
         }
@@ -200,7 +247,18 @@ impl Replica {
 
     /// The stable checkpoint that the log names.
     pub(crate) fn become_stable_from_log(&mut self, certificate: Arc<CheckpointCertificate>) {
-        self.checkpoints.stable = Some(Verified::from_own_log(certificate));
+        if certificate.checkpoint.height > self.checkpoints.stable_height() {
+            self.checkpoints.stable = Some(Verified::from_own_log(certificate));
+        }
+    }
+
+    /// A snapshot whose certificate is kept beside it can be shown to anybody.
+    fn tell_certified(&mut self) {
+        if let Some(stable) = &self.checkpoints.stable
+            && self.checkpoints.heads.contains_key(&stable.checkpoint.height)
+        {
+            self.outbox.push(Action::Certified(Arc::clone(stable)));
+        }
     }
 
     /// [K2] A replica whose root is not the certified one stops.
@@ -210,8 +268,14 @@ impl Replica {
         if let Some(own) = self.checkpoints.own.get(&height).copied()
             && own != others
         {
-            self.halt(Halt::Diverged { height, own, others });
+            self.diverge(height, own, others);
         }
+    }
+
+    /// [K2] Stops; after a restart it fetches the state that the others have.
+    fn diverge(&mut self, height: Height, own: Digest, others: Digest) {
+        self.outbox.persist(Record::Diverged(height));
+        self.halt(Halt::Diverged { height, own, others });
     }
 
     /// Sends a peer what it lacks: the certificate, or the own vote for a later checkpoint.
@@ -233,7 +297,7 @@ impl Replica {
     /// [K2] Remembers the own result root of a block and compares it with what others told.
     pub(crate) fn note_own_result(&mut self, height: Height, root: Digest) {
         self.checkpoints.own_results.push_back((height, root));
-        if self.checkpoints.own_results.len() > OWN_KEPT {
+        if self.checkpoints.own_results.len() > RESULTS_KEPT {
             self.checkpoints.own_results.pop_front();
         }
         self.compare_results(height, root);
@@ -244,7 +308,14 @@ impl Replica {
         if height == Height(0) {
             return;
         }
-        self.checkpoints.results[from.index()] = Some((height, root));
+        let told = &mut self.checkpoints.results[from.index()];
+        if told.iter().any(|(known, _)| *known == height) {
+            return;
+        }
+        told.push_back((height, root));
+        if told.len() > RESULTS_KEPT {
+            told.pop_front();
+        }
         let own = self.checkpoints.own_results.iter().find(|(own, _)| *own == height).copied();
         if let Some((height, own)) = own.filter(|(_, own)| *own != root) {
             self.compare_results(height, own);
@@ -254,13 +325,13 @@ impl Replica {
     /// [K2] W replicas that agree on another result of a block include an honest one: this
     /// replica's state is wrong, and it stops at this block instead of at the next checkpoint.
     fn compare_results(&mut self, height: Height, own: Digest) {
-        let others =
-            || self.checkpoints.results.iter().flatten().filter(|(at, root)| *at == height && *root != own);
+        let told = || self.checkpoints.results.iter().flatten();
+        let others = || told().filter(|(at, root)| *at == height && *root != own);
         let agreed = others()
             .map(|(_, root)| root)
             .find(|root| others().filter(|(_, other)| other == *root).count() >= self.quorums().weak());
         if let Some(others) = agreed.copied() {
-            self.halt(Halt::Diverged { height, own, others });
+            self.diverge(height, own, others);
         }
     }
 }

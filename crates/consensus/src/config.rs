@@ -66,8 +66,12 @@ pub struct Limits {
     pub pool_bytes_max: usize,
     /// Most bytes of bundles of one client in the pool.
     pub pool_client_bytes_max: usize,
-    /// Most pieces of evidence that are kept for one replica.
+    /// Most pieces of evidence that are kept for one replica, at most 8.
     pub evidence_per_replica_max: usize,
+    /// Bytes of committed blocks below the stable checkpoint that are kept for laggards.
+    pub history_bytes_max: usize,
+    /// Most bytes of a state that one peer gets in a second (rule K3).
+    pub serve_bytes_per_second: u64,
 }
 
 impl Default for Limits {
@@ -77,6 +81,8 @@ impl Default for Limits {
             pool_bytes_max: 64 << 20,
             pool_client_bytes_max: 16 << 20,
             evidence_per_replica_max: 8,
+            history_bytes_max: 16 << 20,
+            serve_bytes_per_second: 64 << 20,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::io::{Action, Command, Execution};
 use crate::mutation::{self, Mutation};
 use crate::replica::Replica;
-use crate::session::{Admission, Outlook, SessionTable};
+use crate::session::{Admission, Outlook, SessionImage, SessionTable};
 
 /// Most blocks at the state machine at a time.
 const IN_EXECUTION_MAX: usize = 64;
@@ -41,6 +41,8 @@ pub(crate) struct Executor {
     /// A checkpoint needs the session table as it is after its block: nothing is handed out
     /// until that block came back.
     is_held: bool,
+    /// Nothing is handed out while another state is being installed, or has to be (K2, K3).
+    is_suspended: bool,
     parameters: ProtocolParameters,
 }
 
@@ -55,6 +57,7 @@ impl Executor {
             blocks_since: 0,
             bytes_since: 0,
             is_held: false,
+            is_suspended: false,
             parameters: parameters.clone(),
         }
     }
@@ -68,8 +71,23 @@ impl Executor {
     pub(crate) const fn last_result(&self) -> (Height, Digest) {
         (self.executed, self.result_root)
     }
-    pub(crate) fn session_root(&mut self) -> Digest {
-        self.sessions.root()
+    pub(crate) fn session_image(&self) -> SessionImage {
+        self.sessions.image()
+    }
+
+    /// Hands nothing out any more, and takes nothing back.
+    pub(crate) fn suspend(&mut self) {
+        self.is_suspended = true;
+        self.running.clear();
+    }
+
+    /// Goes on from the state after a block.
+    pub(crate) fn restart(&mut self, height: Height, result_root: Digest, sessions: SessionTable) {
+        self.sessions = sessions;
+        (self.dispatched, self.executed, self.result_root) = (height, height, result_root);
+        self.running.clear();
+        (self.blocks_since, self.bytes_since) = (0, 0);
+        (self.is_held, self.is_suspended) = (false, false);
     }
 
     /// Whether a block with this time would run at least one of the bundle's requests.
@@ -137,6 +155,7 @@ impl Replica {
     pub(crate) fn try_execute(&mut self) -> bool {
         let mut progress = false;
         while !self.executor.is_held
+            && !self.executor.is_suspended
             && self.executor.running.len() < IN_EXECUTION_MAX
             && let Some(block) = self.blocks.committed_at(self.executor.dispatched.next())
             && let Some(batch) = block.batch().cloned()
@@ -189,11 +208,17 @@ impl Replica {
 
     /// The state machine is done with a block.
     pub(crate) fn on_executed(&mut self, height: Height, outcomes: Vec<Outcome>) {
+        // What was handed out before a state was installed comes back for nobody.
+        if self.executor.is_suspended {
+            return;
+        }
         let Some(running) = self.executor.running.pop_front() else { return };
         assert_eq!(running.height, height, "blocks come back in the order in which they were handed out");
         assert_eq!(running.requests.len(), outcomes.len(), "every command has an outcome");
         let mut replies = Replies::default();
+        // [K2] It covers the results of all blocks before, so that whoever missed one still sees a difference.
         let mut root = DigestBuilder::new("quorate results");
+        root.part(&self.executor.result_root.0);
         root.part(&height.0.to_le_bytes());
         let mut bytes = Vec::new();
         for ((session, number), outcome) in running.requests.into_iter().zip(outcomes) {

@@ -210,13 +210,17 @@ impl Replica {
             Fetch::View(view) if view < self.view.entered => self.send_view_proof(from),
             Fetch::View(_) => {}
             Fetch::Status => self.send_status(from),
+            Fetch::State(height) => self.serve_state(from, height),
+            Fetch::Chunks(digests) => return self.on_fetch_chunks(from, &digests),
         }
         Ok(())
     }
 
     /// Whether a proof opens a view, or is the first certificate of the present one.
     fn is_proof_of_use(&self, proof: &ViewProof) -> bool {
-        let lacks_certificate = self.safety.high_qc().vote.view < self.view.entered;
+        let own = &self.safety.high_qc().vote;
+        // [K3] One below the base, as after a state was installed, leads to no vote either.
+        let lacks_certificate = own.view < self.view.entered || own.height < self.blocks.base().0;
         let is_certificate = matches!(proof, ViewProof::Quorum(_));
         proof.view() > self.view.entered
             || (is_certificate && lacks_certificate && proof.view() == self.view.entered)
@@ -254,6 +258,9 @@ impl Replica {
             Data::Chain(headers) => return self.on_chain(from, headers.into_vec()),
             Data::View(proof) if self.is_proof_of_use(&proof) => self.verify(peer, Unverified::View(proof)),
             Data::View(_) => {}
+            Data::State { header, head } => return self.on_state(from, header, head),
+            Data::Chunk(bytes) => return self.on_chunk(from, bytes),
+            Data::Absent(digests) => return self.on_absent(from, &digests),
             Data::Checkpoint(certificate) => {
                 if certificate.checkpoint.height > self.checkpoints.stable_height() {
                     self.verify(peer, Unverified::Checkpoint(certificate));

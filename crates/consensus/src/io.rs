@@ -1,14 +1,16 @@
 //! The whole boundary of the replica's machine: what goes in and what comes out.
 
 use bytes::Bytes;
+use quorate_types::certificate::{CheckpointCertificate, SignedHeader};
 use quorate_types::message::{Message, ReplicaMessage};
 use quorate_types::{
-    Authenticated, Checked, Digest, Evidence, Height, PublicKey, Rejection, ReplicaId, RequestNumber,
-    SessionId, Time, Unverified, Verified, View,
+    Authenticated, Checked, ChunkId, Digest, Evidence, Height, PublicKey, Rejection, ReplicaId,
+    RequestNumber, SessionId, StateHead, Time, Unverified, Verified, View,
 };
 use std::sync::Arc;
 
 use crate::record::Record;
+use crate::session::SessionImage;
 
 /// Whose doing something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,9 +38,17 @@ pub enum Input {
     Verified(Peer, Result<Checked, Rejection>),
     /// The state machine executed a block; one outcome for each command, in order.
     Executed(Height, Vec<quorate_types::message::Outcome>),
-    /// The application's root after the block at this height, asked for by
-    /// [`Action::TakeSnapshot`].
-    Snapshot(Height, Digest),
+    /// The snapshot asked for by [`Action::TakeSnapshot`] is durable; the head of its state.
+    Snapshot(Arc<StateHead>),
+    /// What [`Action::LookInto`] found: the chunks of this page that the disk does not hold, or `None` if it
+    /// does not hold the page itself.
+    Looked(ChunkId, Option<Vec<ChunkId>>),
+    /// [`Action::Install`] is done: the snapshot is durable, the application was restored from it, and these
+    /// are the bytes of its session table.
+    Installed(Arc<StateHead>, Bytes),
+    /// A chunk that [`Action::ReadChunks`] asked for, for this replica; its digest alone if the disk does not
+    /// hold it.
+    Chunk(ReplicaId, Result<Bytes, Digest>),
     /// The time that [`crate::Replica::poll_timeout`] named has come.
     Timeout,
 }
@@ -56,9 +66,25 @@ pub enum Action {
     Verify(Peer, Unverified),
     /// Execute the commands in order, then give [`Input::Executed`]. Executions may queue.
     Execute(Execution),
-    /// Compute the root of the application's state after the block of this height, which is the
-    /// last one handed out by [`Action::Execute`], then give [`Input::Snapshot`].
-    TakeSnapshot(Height),
+    /// Freeze the application after the last block that was handed out by [`Action::Execute`], write it
+    /// and the session table, and give [`Input::Snapshot`] once they are durable.
+    TakeSnapshot(Box<SnapshotOrder>),
+    /// Begin to gather the chunks of this state, or go on where that was left off. What was gathered for
+    /// another state stays for as long as it may be of use.
+    BeginTransfer(Arc<StateHead>, SignedHeader),
+    /// Say with [`Input::Looked`] which chunks of this page of the state are missing.
+    LookInto(ChunkId),
+    /// Keep a chunk of the state that is gathered. Nothing is said of it.
+    StoreChunk(ChunkId, Bytes),
+    /// All chunks are there: make the snapshot durable, restore the application from it, and give
+    /// [`Input::Installed`]. What was handed out by [`Action::Execute`] before is void.
+    Install(Arc<StateHead>),
+    /// Read these chunks for a peer and give an [`Input::Chunk`] for each.
+    ReadChunks(ReplicaId, Vec<Digest>),
+    /// Nobody needs the records below this number and the snapshots below this height any more.
+    Truncate(u64, Height),
+    /// Keep the certificate of this checkpoint beside its snapshot.
+    Certified(Arc<CheckpointCertificate>),
     /// Tell a client, if it is connected.
     Reply(PublicKey, ReplicaMessage),
     /// Proof that a replica misbehaved: store it and show it.
@@ -91,6 +117,17 @@ pub struct Execution {
     pub time: Time,
     /// The commands in their order.
     pub commands: Vec<Command>,
+}
+
+/// What a snapshot consists of besides the application's state.
+#[derive(Clone, Debug)]
+pub struct SnapshotOrder {
+    /// The header of the block after which it is taken.
+    pub header: SignedHeader,
+    /// That block's result root.
+    pub result_root: Digest,
+    /// The session table after it.
+    pub sessions: SessionImage,
 }
 
 /// One command with its issuer.
@@ -170,6 +207,10 @@ pub enum Event {
     Recovering,
     /// The replica takes part again after D3.
     Recovered(View),
+    /// The state after this block is being fetched from others (rule K3).
+    Fetching(Height),
+    /// The state after this block was fetched and installed; its root.
+    Installed(Height, Digest),
 }
 
 /// Why a replica stopped.
@@ -200,6 +241,8 @@ pub enum Halt {
     },
     /// The log contradicts itself; nothing is guessed (D4).
     BadLog(&'static str),
+    /// The session table of a snapshot cannot be read.
+    BadSnapshot(Height),
 }
 
 impl std::fmt::Display for Halt {
@@ -208,7 +251,7 @@ impl std::fmt::Display for Halt {
             Self::Diverged { height, own, others } => write!(
                 f,
                 "the state after height {height} has root {own} here and {others} at the other replicas; \
-                 compare the machines, then start this replica from an empty directory"
+                 compare the machines, then start this replica again, and it fetches the state of the others"
             ),
             Self::NotDeterministic { height, own } => write!(
                 f,
@@ -220,6 +263,12 @@ impl std::fmt::Display for Halt {
                 "other replicas committed a chain that does not contain block {own} of height {height}: more than \
                  f replicas are faulty; compare the evidence of all replicas before starting any of them again"
             ),
+            Self::BadSnapshot(height) => {
+                write!(
+                    f,
+                    "the session table in the snapshot of height {height} cannot be read; restore this replica's directory"
+                )
+            }
             Self::BadLog(what) => {
                 write!(f, "the log contradicts itself: {what}; restore this replica's directory")
             }

@@ -17,6 +17,9 @@ mod view_timer;
 mod select;
 mod safety;
 mod checkpoint;
+mod truncation;
+mod state_transfer;
+mod serving;
 mod execution;
 pub mod session;
 mod status;
@@ -24,6 +27,7 @@ mod fetch;
 mod catch_up;
 mod evidence;
 mod recovering;
+mod waking;
 mod recovery;
 
 mod blocks;
@@ -38,7 +42,9 @@ pub mod client;
 pub mod mutation;
 
 pub use config::{Config, Limits, Timing};
-pub use io::{Action, Cause, Command, CommitRule, Event, Execution, Halt, Input, Peer, Recipients};
-pub use record::{Record, Recovered};
+pub use io::{
+    Action, Cause, Command, CommitRule, Event, Execution, Halt, Input, Peer, Recipients, SnapshotOrder,
+};
+pub use record::{Record, Recovered, RecoveredSnapshot, Summary};
 pub use replica::{Replica, ReplicaStatus};
 pub use select::{BlockId, PrimaryEquivocated, select};

@@ -64,6 +64,16 @@ mutations! {
     ViewChangeSentOnce,
     /// Backups do not forward requests (R2).
     RequestsNotForwarded,
+    /// A replica does not look at what its peers saw of it (D3).
+    RollbackUnnoticed,
+    /// The front of the log is dropped before the summary of it is durable (K1).
+    CutBeforeSummary,
+    /// The head of a state is not compared with the certificate (K3).
+    StateUnchecked,
+    /// Any chunk is kept, asked for or not (K3).
+    ChunkUnchecked,
+    /// A state is installed below the executed height (K3).
+    InstalledBelow,
 }
 
 #[cfg(feature = "mutations")]

@@ -144,16 +144,15 @@ impl Replica {
     pub(crate) fn log_block(&mut self, id: BlockId) {
         let Some(block) = self.blocks.pending_mut(&id.1) else { return };
         let Contents::Good(batch) = &block.contents else { return };
-        if block.is_logged {
+        if block.logged.is_some() {
             return;
         }
-        block.is_logged = true;
         let record = Record::Block {
             header: *block.signed,
             justify: block.justify.clone(),
             batch: batch.raw().clone(),
         };
-        self.outbox.persist(record);
+        block.logged = Some(self.outbox.persist(record));
     }
 
     /// The greatest height that may be proposed above the first block of a view.

@@ -29,10 +29,20 @@ impl Outbox {
     pub(crate) fn send(&mut self, to: Recipients, message: Message) {
         self.ready.push_back(Action::Send(to, message));
     }
-    /// Appends to the log.
-    pub(crate) fn persist(&mut self, record: Record) {
+    /// Numbers go on above those of the log as it was found.
+    pub(crate) const fn resume(&mut self, last: u64) {
+        self.appended = last;
+        self.persisted = last;
+    }
+    /// Appends to the log; gives the record's number.
+    pub(crate) fn persist(&mut self, record: Record) -> u64 {
         self.appended += 1;
         self.ready.push_back(Action::Persist(self.appended, record));
+        self.appended
+    }
+    /// Whether everything up to this number is durable.
+    pub(crate) const fn is_durable(&self, number: u64) -> bool {
+        number <= self.persisted
     }
     /// [D1] Sends once everything appended so far is durable.
     pub(crate) fn send_durable(&mut self, to: Recipients, message: Message) {
@@ -63,6 +73,19 @@ impl Outbox {
             Message::Commit(commit) => commit.vote.view >= view,
             Message::Propose(propose) => propose.header.header.view >= view,
             _ => true,
+        });
+    }
+    /// [D3] Drops every promise that has not left.
+    pub(crate) fn forget_promises(&mut self) {
+        self.waiting.retain(|(_, _, message)| {
+            !matches!(
+                message,
+                Message::Propose(_)
+                    | Message::Vote(_)
+                    | Message::Commit(_)
+                    | Message::ViewChange(_)
+                    | Message::CheckpointVote(_)
+            )
         });
     }
     /// Drops everything that waits: a halted replica says nothing more.

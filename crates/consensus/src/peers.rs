@@ -1,7 +1,8 @@
 //! What is known of each other replica: where it stands, how far away it is, how much it is owed.
 
-use quorate_types::message::Status;
-use quorate_types::{Height, PublicKey, Quorums, Rejection, ReplicaId, Time, View};
+use quorate_types::certificate::ViewChange;
+use quorate_types::message::{Seen, Status, Vote};
+use quorate_types::{Height, PublicKey, Quorums, Rejection, ReplicaId, Statement, Time, View, VoteStatement};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,6 +16,10 @@ const CLIENT_VERIFICATIONS_MAX: usize = 4096;
 pub(crate) struct Known {
     /// The last status and when it came.
     pub(crate) status: Option<(Status, Time)>,
+    /// The highest view asked for and the last vote that it told since its connection stands.
+    pub(crate) told: Option<(View, (View, Height))>,
+    /// The last statements of it that were seen here, for the case that it forgets them (rule D3).
+    pub(crate) seen: Seen,
     /// Whether the last status said the same as the one before, so that what it lacks was lost.
     pub(crate) is_stuck: bool,
     /// The highest view that it asked for or entered.
@@ -29,6 +34,13 @@ pub(crate) struct Known {
     pub(crate) offences: Vec<(&'static str, Option<View>)>,
     /// When a header was last fetched because of its vote.
     pub(crate) header_asked: Option<Time>,
+}
+
+impl Known {
+    /// Whether it says that it has blocks directly above this height.
+    pub(crate) fn serves_above(&self, height: Height) -> bool {
+        self.status.is_some_and(|(status, _)| status.committed.0 > height && status.base <= height)
+    }
 }
 
 /// All peers.
@@ -99,6 +111,29 @@ impl Peers {
                     }
                 }
             }
+        }
+    }
+
+    /// How many say that they have blocks directly above this height.
+    pub(crate) fn serving_above(&self, height: Height) -> usize {
+        self.known.iter().filter(|known| known.serves_above(height)).count()
+    }
+
+    /// A vote of this replica was seen.
+    pub(crate) fn saw_vote(&mut self, voter: ReplicaId, vote: &Vote) {
+        let slot = |vote: &VoteStatement| (vote.view, vote.height);
+        let seen = &mut self.get_mut(voter).seen.vote;
+        if seen.as_ref().is_none_or(|(known, _)| slot(known) < slot(&vote.vote)) {
+            *seen = Some((vote.vote, vote.signature));
+        }
+    }
+
+    /// A verified view change was seen.
+    pub(crate) fn saw_view_change(&mut self, change: &ViewChange) {
+        let Statement::ViewChange { view, content, .. } = change.statement() else { return };
+        let seen = &mut self.get_mut(change.replica).seen.view_change;
+        if seen.as_ref().is_none_or(|(known, ..)| *known < view) {
+            *seen = Some((view, content, change.signature));
         }
     }
 

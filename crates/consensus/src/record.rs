@@ -1,12 +1,18 @@
 //! What a replica writes before it speaks (rule D1), and what it reads when it starts (D2, D3).
 
 use bytes::Bytes;
-use quorate_types::certificate::{CheckpointCertificate, QuorumCertificate, SignedHeader, ViewChange};
+use quorate_types::certificate::{
+    CLAIM_MAX, CheckpointCertificate, QuorumCertificate, SignedHeader, ViewChange,
+};
+use quorate_types::limited::Limited;
 use quorate_types::message::{Justify, Vote};
+use quorate_types::quorum::REPLICAS_MAX;
 use quorate_types::wire::{canonical, from_canonical};
-use quorate_types::{Digest, Evidence, Frame, Height, Rejection, View};
+use quorate_types::{Digest, Evidence, Frame, Height, Rejection, StateHead, View};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+use crate::view_change::VIEW_CHANGES_KEPT;
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +48,48 @@ pub enum Record {
     Wished(View),
     /// The certificate with which a replica that lost its disk takes part again (rule D3).
     Recovered(Arc<QuorumCertificate>),
+    /// Peers showed statements of this replica that its log does not have: its disk was rolled back (rule D3).
+    RolledBack,
+    /// The state after this block is not the one that the others have: it must be fetched (rule K2).
+    Diverged(Height),
+    /// Everything that earlier records say, but for blocks and votes above its base: what stands before the
+    /// first of those is not needed any more (rule K1).
+    Summary(Box<Summary>),
 }
+
+/// What a replica remembers when the front of its log is dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The committed block on which the blocks in the log stand; `None` for genesis.
+    pub base: Option<SignedHeader>,
+    /// The highest committed block.
+    pub committed: (Height, Digest),
+    /// The stable checkpoint.
+    pub stable: Option<Arc<CheckpointCertificate>>,
+    /// The view that was entered.
+    pub entered: View,
+    /// The highest view that was asked for.
+    pub asked: View,
+    /// The own view changes that may have to be sent again.
+    pub view_changes: Limited<Arc<ViewChange>, VIEW_CHANGES_KEPT>,
+    /// The highest quorum certificate.
+    pub high_qc: Arc<QuorumCertificate>,
+    /// The claim above it.
+    pub claim: Limited<SignedHeader, CLAIM_MAX>,
+    /// The last vote, and whether it is known to be for a committed block.
+    pub last_vote: Option<(View, Height, Digest, bool)>,
+    /// The proofs against replicas.
+    pub evidence: Limited<Arc<Evidence>, EVIDENCE_MAX>,
+    /// Whether the replica waits because it lost its disk, and the view that it wished for (rule D3).
+    pub recovering: Option<Option<View>>,
+    /// The view from which on statements that the log does not have would show a lost disk (rule D3).
+    pub whole_since: View,
+    /// The height at which the state was found to differ, until it was fetched (rule K2).
+    pub diverged: Option<Height>,
+}
+
+/// Most pieces of evidence in a summary: those that are kept of every replica.
+const EVIDENCE_MAX: usize = 8 * REPLICAS_MAX;
 
 impl Record {
     /// The record's bytes: canonical head and raw payload.
@@ -67,18 +114,58 @@ impl Record {
     }
 }
 
-/// The log as it was found: every durable record in order. Without any record the disk is empty
-/// and the replica follows D3; `[Record::Init]` is a fresh start.
+/// The disk as it was found: every durable record in order, and the state to go on from. Without any record
+/// the disk is empty and the replica follows D3; `[Record::Init]` is a fresh start.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
+    /// The position of the first record in the log: how many were dropped before it.
+    pub first: u64,
     /// The records.
     pub records: Vec<Record>,
+    /// The newest own snapshot within [`Recovered::restorable`], which the application was restored from;
+    /// `None` if it is in its initial state.
+    pub snapshot: Option<RecoveredSnapshot>,
+}
+
+/// A snapshot that the application was restored from.
+#[derive(Clone, Debug)]
+pub struct RecoveredSnapshot {
+    /// The header of the block after which it was taken.
+    pub header: SignedHeader,
+    /// The head of the state.
+    pub head: Arc<StateHead>,
+    /// The session table's bytes.
+    pub sessions: Bytes,
 }
 
 impl Recovered {
     /// The log of a replica that was just initialised.
     #[must_use]
     pub fn fresh() -> Self {
-        Self { records: vec![Record::Init] }
+        Self { records: vec![Record::Init], ..Self::default() }
+    }
+
+    /// A log that was never cut.
+    #[must_use]
+    pub fn whole(records: Vec<Record>) -> Self {
+        Self { records, ..Self::default() }
+    }
+
+    /// The lowest and the highest height of a snapshot from which these records lead on. Below the
+    /// lowest, blocks are missing; above the highest, the log does not say what is committed.
+    #[must_use]
+    pub fn restorable(records: &[Record]) -> (Height, Height) {
+        let (mut base, mut tip) = (Height(0), Height(0));
+        for record in records {
+            match record {
+                Record::Committed(height, _) => tip = tip.max(*height),
+                Record::Summary(summary) => {
+                    base = summary.base.map_or(Height(0), |base| base.header.height);
+                    tip = tip.max(summary.committed.0);
+                }
+                _ => {}
+            }
+        }
+        (base, tip)
     }
 }

@@ -29,6 +29,11 @@ impl Recovering {
         self.wanted = Some(view);
     }
 
+    /// The view that it wishes for.
+    pub(crate) const fn wanted(&self) -> Option<View> {
+        self.wanted
+    }
+
     /// The view above all that some Q others reported.
     fn above_reports(&self, quorums: Quorums) -> Option<View> {
         let mut reports: Vec<View> = self.reports.iter().flatten().copied().collect();
@@ -80,6 +85,7 @@ impl Replica {
             return;
         }
         self.recovering = None;
+        self.waking.whole_since = qc.vote.view;
         self.outbox.persist(Record::Recovered(Arc::clone(qc) as Arc<QuorumCertificate>));
         self.event(Event::Recovered(qc.vote.view));
     }

@@ -2,7 +2,7 @@
 
 use quorate_types::certificate::SignedHeader;
 use quorate_types::message::{Justify, Message, Vote};
-use quorate_types::{Batch, Verified};
+use quorate_types::{Batch, Height, Verified};
 use std::sync::Arc;
 
 use crate::blocks::Contents;
@@ -10,36 +10,126 @@ use crate::chain::Chain;
 use crate::io::{CommitRule, Event, Halt};
 use crate::mutation::{self, Mutation};
 use crate::normal::Proposer;
-use crate::record::{Record, Recovered};
+use crate::record::{Record, Recovered, RecoveredSnapshot, Summary};
 use crate::recovering::Recovering;
 use crate::replica::Replica;
 use crate::safety::LastVote;
 use crate::select::{BlockId, select};
+use crate::session::SessionTable;
 
 impl Replica {
     /// Reads the log from its beginning. What stands in it was verified before it was written.
     pub(crate) fn recover(&mut self, recovered: Recovered) {
-        if !recovered.records.contains(&Record::Init) {
+        self.outbox.resume(recovered.first + recovered.records.len() as u64);
+        let is_marked =
+            recovered.records.iter().any(|record| matches!(record, Record::Init | Record::Summary(_)));
+        if !is_marked {
             // [D3] An empty disk without the mark of `init`, or what was written since it was empty.
             self.recovering = Some(Recovering::new(self.quorums()));
-            self.event(Event::Recovering);
         }
-        let mut own_proposals = Vec::new();
-        let mut votes = Vec::new();
-        for record in recovered.records {
-            if let Err(what) = self.recover_record(record, &mut own_proposals, &mut votes) {
-                return self.halt(Halt::BadLog(what));
-            }
-        }
+        let (own_proposals, votes) = match self.read_records(recovered.records, recovered.first) {
+            Ok(read) => read,
+            Err(what) => return self.halt(Halt::BadLog(what)),
+        };
         if mutation::is(Mutation::LastVoteForgotten) {
             self.safety.forget_last_vote();
         }
-        self.resume_view(&own_proposals, &votes);
+        self.resume_execution(recovered.snapshot);
+        if self.recovering.is_some() {
+            self.event(Event::Recovering);
+        }
+        if self.halted.is_none() {
+            self.resume_view(&own_proposals, &votes);
+        }
+    }
+
+    /// What stands before the last summary counts for its blocks and votes alone.
+    fn read_records(
+        &mut self,
+        records: Vec<Record>,
+        first: u64,
+    ) -> Result<(Vec<BlockId>, Vec<Vote>), &'static str> {
+        let is_summary = |record: &Record| matches!(record, Record::Summary(_));
+        let summarised = records.iter().rposition(is_summary).unwrap_or(0);
+        let mut own_proposals = Vec::new();
+        let mut votes = Vec::new();
+        if let Some(Record::Summary(summary)) = records.get(summarised)
+            && let Some(base) = summary.base
+        {
+            self.blocks.restart_on(Verified::from_own_log(base));
+        }
+        for (record, number) in records.into_iter().zip(first + 1..) {
+            let position = usize::try_from(number - first - 1).unwrap_or(usize::MAX);
+            match record {
+                Record::Vote(vote) if position < summarised => votes.push(vote),
+                Record::Block { .. } => {
+                    self.recover_record(record, number, &mut own_proposals, &mut votes)?
+                }
+                Record::Summary(summary) if position == summarised => self.recover_summary(*summary)?,
+                _ if position < summarised => {}
+                record => self.recover_record(record, number, &mut own_proposals, &mut votes)?,
+            }
+        }
+        Ok((own_proposals, votes))
+    }
+
+    /// [K1] Everything that earlier records said.
+    fn recover_summary(&mut self, summary: Summary) -> Result<(), &'static str> {
+        self.recover_commits(summary.committed)?;
+        if let Some(stable) = summary.stable {
+            self.become_stable_from_log(stable);
+        }
+        self.truncation.resume(self.checkpoints.stable_height());
+        (self.view.entered, self.view.asked) = (summary.entered, summary.asked);
+        for change in summary.view_changes.into_vec() {
+            self.on_own_view_change(change);
+        }
+        let last_vote = summary
+            .last_vote
+            .map(|(view, height, digest, is_settled)| (LastVote { view, height, digest }, is_settled));
+        self.safety.restore(Verified::from_own_log(summary.high_qc), &summary.claim, last_vote);
+        for evidence in summary.evidence.into_vec() {
+            self.recover_evidence(evidence);
+        }
+        if let Some(wished) = summary.recovering {
+            let mut recovering = Recovering::new(self.quorums());
+            if let Some(view) = wished {
+                recovering.wished(view);
+            }
+            self.recovering = Some(recovering);
+        }
+        self.waking.whole_since = summary.whole_since;
+        self.checkpoints.diverged = summary.diverged;
+        Ok(())
+    }
+
+    /// Execution goes on from the snapshot that the application was restored from.
+    fn resume_execution(&mut self, snapshot: Option<RecoveredSnapshot>) {
+        if let Some(RecoveredSnapshot { header, head, sessions }) = snapshot {
+            let Ok(sessions) = SessionTable::restore(&self.config.parameters, &sessions) else {
+                return self.halt(Halt::BadSnapshot(head.height));
+            };
+            let (base, tip) = (self.blocks.base().0, self.blocks.tip().0);
+            if head.height < base || head.height > tip {
+                return self.halt(Halt::BadLog("it does not lead on from the snapshot"));
+            }
+            self.executor.restart(head.height, head.result_root, sessions);
+            self.checkpoints.take_head(Verified::from_own_log(header), &head);
+            if self.checkpoints.diverged.is_none() {
+                self.vote_for_checkpoint(head.height);
+            }
+        } else if self.blocks.base().0 > Height(0) {
+            return self.halt(Halt::BadLog("its front is gone, and so is the snapshot that it follows"));
+        }
+        if self.checkpoints.diverged.is_some() {
+            self.executor.suspend();
+        }
     }
 
     fn recover_record(
         &mut self,
         record: Record,
+        number: u64,
         own_proposals: &mut Vec<BlockId>,
         votes: &mut Vec<Vote>,
     ) -> Result<(), &'static str> {
@@ -50,7 +140,7 @@ impl Replica {
                 self.view.asked = self.view.asked.max(view);
             }
             Record::Block { header, justify, batch } => {
-                let id = self.recover_block(header, justify, batch)?;
+                let id = self.recover_block(number, header, justify, batch)?;
                 if self.config.membership.primary(header.header.view) == self.config.id {
                     own_proposals.push(id);
                 }
@@ -75,23 +165,32 @@ impl Replica {
             }
             Record::Committed(height, digest) => self.recover_commits((height, digest))?,
             Record::Checkpoint(certificate) => self.become_stable_from_log(certificate),
-            Record::Evidence(evidence) => {
-                let offence = (evidence.first.0.offence(), evidence.view());
-                self.peers.get_mut(evidence.replica).offences.push(offence);
-                self.evidence.entry(evidence.replica).or_default().push(evidence);
-            }
+            Record::Evidence(evidence) => self.recover_evidence(evidence),
             Record::Wished(view) => {
                 if let Some(recovering) = &mut self.recovering {
                     recovering.wished(view);
                 }
             }
-            Record::Recovered(_) => self.recovering = None,
+            Record::Recovered(qc) => {
+                self.recovering = None;
+                self.waking.whole_since = qc.vote.view;
+            }
+            Record::RolledBack => self.recovering = Some(Recovering::new(self.quorums())),
+            Record::Diverged(height) => self.checkpoints.diverged = Some(height),
+            Record::Summary(summary) => self.recover_summary(*summary)?,
         }
         Ok(())
     }
 
+    fn recover_evidence(&mut self, evidence: Arc<quorate_types::Evidence>) {
+        let offence = (evidence.first.0.offence(), evidence.view());
+        self.peers.get_mut(evidence.replica).offences.push(offence);
+        self.evidence.entry(evidence.replica).or_default().push(evidence);
+    }
+
     fn recover_block(
         &mut self,
+        number: u64,
         header: SignedHeader,
         justify: Justify,
         batch: bytes::Bytes,
@@ -105,7 +204,7 @@ impl Replica {
         self.blocks.set_contents(&id.1, Contents::Good(Arc::new(Verified::from_own_log(batch))));
         if let Some(block) = self.blocks.pending_mut(&id.1) {
             block.justify = justify;
-            block.is_logged = true;
+            block.logged = Some(number);
         }
         Ok(id)
     }
@@ -134,7 +233,7 @@ impl Replica {
         let view = self.view.entered;
         self.tally.enter(view);
         let tip = self.blocks.tip();
-        let is_tip_of_view = self.blocks.get(tip).is_some_and(|block| block.header().view == view);
+        let is_tip_of_view = self.blocks.tip_header().is_some_and(|header| header.view == view);
         if view.0 > 0 || is_tip_of_view {
             self.chain = Chain::on(tip);
         }

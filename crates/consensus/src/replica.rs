@@ -6,7 +6,7 @@
 
 use quorate_types::message::{Message, ReplicaMessage, Vote};
 use quorate_types::{
-    Checked, Evidence, Height, Rejection, ReplicaId, Time, Unverified, Verified, Verifier, View,
+    Checked, Digest, Evidence, Height, Rejection, ReplicaId, Time, Unverified, Verified, Verifier, View,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,9 +26,13 @@ use crate::pool::Pool;
 use crate::record::Recovered;
 use crate::recovering::Recovering;
 use crate::safety::Safety;
+use crate::serving::Serving;
+use crate::state_transfer::Transfer;
 use crate::timer::{Timer, Timers};
+use crate::truncation::Truncation;
 use crate::view_change::ViewState;
 use crate::votes::Tally;
+use crate::waking::Waking;
 
 /// One replica's protocol machine. Pure: it owns no clock, socket, disk, thread or randomness.
 ///
@@ -54,6 +58,10 @@ pub struct Replica {
     pub(crate) fetches: Fetches,
     pub(crate) catch_up: CatchUp,
     pub(crate) recovering: Option<Recovering>,
+    pub(crate) waking: Waking,
+    pub(crate) truncation: Truncation,
+    pub(crate) transfer: Option<Transfer>,
+    pub(crate) serving: Serving,
     pub(crate) halted: Option<Halt>,
     /// The evidence that was found or received, by replica.
     pub(crate) evidence: BTreeMap<ReplicaId, Vec<Arc<Evidence>>>,
@@ -76,6 +84,12 @@ pub struct ReplicaStatus {
     pub stable: Height,
     /// Whether it lost its disk and waits (rule D3).
     pub is_recovering: bool,
+    /// Whether it has heard from enough others to know that its disk is whole.
+    pub is_awake: bool,
+    /// The root of its own last checkpoint, with its height.
+    pub state: (Height, Digest),
+    /// Bytes of a state that it fetches from others: gathered, and in all.
+    pub transfer: Option<(u64, u64)>,
     /// Whether it halted.
     pub is_halted: bool,
 }
@@ -103,6 +117,10 @@ impl Replica {
             fetches: Fetches::default(),
             catch_up: CatchUp::new(quorums),
             recovering: None,
+            waking: Waking::new(quorums),
+            truncation: Truncation::default(),
+            transfer: None,
+            serving: Serving::new(quorums),
             halted: None,
             evidence: BTreeMap::new(),
             config,
@@ -127,10 +145,13 @@ impl Replica {
             Input::Request(client, bundle) => self.verify(Peer::Client(client), Unverified::Bundle(bundle)),
             Input::Connected(peer) => self.on_connected(peer),
             Input::Disconnected(_) => {}
+            Input::Looked(page, missing) => self.on_looked(page, missing),
+            Input::Installed(head, sessions) => self.on_installed(&head, &sessions),
+            Input::Chunk(to, chunk) => self.on_chunk_read(to, chunk),
             Input::Persisted(sequence) => self.outbox.persisted(sequence),
             Input::Verified(peer, result) => self.on_verified(peer, result),
             Input::Executed(height, outcomes) => self.on_executed(height, outcomes),
-            Input::Snapshot(height, root) => self.on_snapshot(height, root),
+            Input::Snapshot(head) => self.on_snapshot(head),
             Input::Timeout => self.on_timeout(),
         }
         self.advance();
@@ -158,6 +179,9 @@ impl Replica {
             executed: self.executor.executed(),
             stable: self.checkpoints.stable_height(),
             is_recovering: self.recovering.is_some(),
+            is_awake: self.waking.is_awake(),
+            state: self.checkpoints.last_own(),
+            transfer: self.transfer.as_ref().map(Transfer::progress),
             is_halted: self.halted.is_some(),
         }
     }
@@ -186,6 +210,8 @@ impl Replica {
                 | self.try_certify()
                 | self.try_commit()
                 | self.try_execute()
+                | self.try_truncate()
+                | self.try_gather()
                 | self.try_propose();
             if !progress {
                 break;
@@ -222,7 +248,10 @@ impl Replica {
                 let welcome = ReplicaMessage::Welcome { epoch, clock: self.now, view: self.view.entered };
                 self.outbox.push(Action::Reply(client, welcome));
             }
-            Peer::Replica(replica) => self.send_status(replica),
+            Peer::Replica(replica) => {
+                self.peers.get_mut(replica).told = None;
+                self.send_status(replica);
+            }
         }
     }
 
@@ -284,6 +313,8 @@ impl Replica {
             Checked::Evidence(evidence) => self.on_verified_evidence(evidence),
             Checked::Wish(wish) => self.on_verified_wish(wish),
             Checked::Bundle(bundle) => self.on_bundle(peer, bundle),
+            Checked::State(header, head, root) => self.on_checked_state(peer, header, head, root),
+            Checked::Chunk(id, bytes) => self.on_checked_chunk(peer, id, bytes),
         };
         if let Err(reason) = result {
             self.reject(peer, reason);
@@ -304,6 +335,8 @@ impl Replica {
                 Timer::Fairness => self.on_fairness_timeout(),
                 // The block whose time was too far ahead is looked at again by `try_vote`.
                 Timer::Clock => {}
+                Timer::Transfer => self.on_transfer_timeout(),
+                Timer::Serve => self.on_serve_timeout(),
             }
         }
     }
@@ -321,7 +354,15 @@ impl Replica {
     pub(crate) fn is_active(&self) -> bool {
         let is_recovering =
             self.recovering.is_some() && !crate::mutation::is(crate::mutation::Mutation::RecoveringVotes);
-        self.halted.is_none() && !is_recovering && self.view.asked == self.view.entered
+        self.halted.is_none()
+            && !is_recovering
+            && self.waking.is_awake()
+            && self.view.asked == self.view.entered
+    }
+
+    /// [D3] Whether it may promise nothing: it lost its disk, or has not heard yet whether it did.
+    pub(crate) const fn is_mute(&self) -> bool {
+        self.recovering.is_some() || !self.waking.is_awake()
     }
 
     pub(crate) fn reject(&mut self, peer: Peer, reason: Rejection) {

@@ -24,11 +24,13 @@ pub(crate) struct Safety {
     /// later views are cast, until a certificate of a later view comes.
     claim: Vec<(Digest, SignedHeader)>,
     last_vote: Option<LastVote>,
+    /// Whether the last vote is known to be for a committed block, held or not.
+    is_vote_settled: bool,
 }
 
 impl Safety {
     pub(crate) const fn new(genesis: Verified<Arc<QuorumCertificate>>) -> Self {
-        Self { high_qc: genesis, claim: Vec::new(), last_vote: None }
+        Self { high_qc: genesis, claim: Vec::new(), last_vote: None, is_vote_settled: false }
     }
     pub(crate) const fn high_qc(&self) -> &Verified<Arc<QuorumCertificate>> {
         &self.high_qc
@@ -36,6 +38,26 @@ impl Safety {
     pub(crate) const fn last_vote(&self) -> Option<LastVote> {
         self.last_vote
     }
+    pub(crate) const fn is_vote_settled(&self) -> bool {
+        self.is_vote_settled
+    }
+    pub(crate) const fn settle_vote(&mut self) {
+        self.is_vote_settled = true;
+    }
+
+    /// What a summary of the log says.
+    pub(crate) fn restore(
+        &mut self,
+        high_qc: Verified<Arc<QuorumCertificate>>,
+        claim: &[SignedHeader],
+        last_vote: Option<(LastVote, bool)>,
+    ) {
+        self.high_qc = high_qc;
+        self.claim = claim.iter().map(|signed| (signed.header.digest(), *signed)).collect();
+        self.last_vote = last_vote.map(|(vote, _)| vote);
+        self.is_vote_settled = last_vote.is_some_and(|(_, is_settled)| is_settled);
+    }
+
     pub(crate) fn forget_last_vote(&mut self) {
         self.last_vote = None;
     }
@@ -59,6 +81,7 @@ impl Safety {
             self.claim.clear();
         }
         self.last_vote = Some(vote);
+        self.is_vote_settled = false;
     }
 
     /// Takes a certificate if it is higher; says whether it is.

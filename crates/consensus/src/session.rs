@@ -14,11 +14,12 @@
 //! Whoever is younger was never evicted, so if the table does not have it, it was never opened.
 
 use quorate_types::message::Outcome;
-use quorate_types::wire::canonical;
-use quorate_types::{
-    Digest, DigestBuilder, Height, ProtocolParameters, Rejection, RequestNumber, SessionId, Time,
-};
+use quorate_types::wire::{canonical, from_canonical};
+use quorate_types::{Height, ProtocolParameters, Rejection, RequestNumber, SessionId, Time};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A request runs if its number is greater than the highest executed one of its session minus
@@ -39,7 +40,8 @@ pub struct SessionTable {
     time: Time,
     /// The youngest birth among evicted sessions.
     evicted_birth_max: Option<Time>,
-    sessions: BTreeMap<SessionId, Session>,
+    /// Shared with images, so that a checkpoint copies none of them.
+    sessions: BTreeMap<SessionId, Arc<Session>>,
     /// Sessions by birth that were too young to evict when the table last looked.
     protected: BTreeSet<(Time, SessionId)>,
     /// The others by the height of their last execution, as it was when the entry was made. An
@@ -103,7 +105,7 @@ impl SessionTable {
     ) -> Admission {
         self.time = self.time.max(block_time);
         if let Some(known) = self.sessions.get_mut(session) {
-            return known.admit(number, height);
+            return Arc::make_mut(known).admit(number, height);
         }
         match self.opening(self.time, session) {
             Opening::Allowed => {}
@@ -116,7 +118,7 @@ impl SessionTable {
             self.evict();
         }
         self.protected.insert((session.birth, *session));
-        self.sessions.entry(*session).or_default().admit(number, height)
+        Arc::make_mut(self.sessions.entry(*session).or_default()).admit(number, height)
     }
 
     /// The state machine executed a request that was admitted at `height`. Its outcome is kept for
@@ -128,7 +130,7 @@ impl SessionTable {
     /// executions.
     pub fn complete(&mut self, session: &SessionId, number: RequestNumber, height: Height, outcome: Outcome) {
         let Some(known) = self.sessions.get_mut(session) else { return };
-        let Some(entry) = known.entries.get_mut(&number) else { return };
+        let Some(entry) = Arc::make_mut(known).entries.get_mut(&number) else { return };
         assert!(entry.height == height, "a request completes at the height at which it was admitted");
         assert!(entry.outcome.is_none(), "a request completes once");
         entry.outcome = Some(outcome);
@@ -150,18 +152,34 @@ impl SessionTable {
         }
     }
 
-    /// The digest of everything that decides about later requests. Only what changed since the last
-    /// call is hashed again; the rest costs one leaf digest for each session.
+    /// The table as it is now, to be written from another thread.
     ///
     /// # Panics
-    /// If an admitted request is still running: replicas would disagree by their pace.
-    pub fn root(&mut self) -> Digest {
-        let mut root = DigestBuilder::new("quorate session table");
-        root.part(&canonical(&self.evicted_birth_max));
-        for (id, session) in &mut self.sessions {
-            root.part(&session.leaf(id).0);
+    /// When it is written, if an admitted request was still running: replicas would disagree by their pace.
+    #[must_use]
+    pub fn image(&self) -> SessionImage {
+        SessionImage {
+            time: self.time,
+            evicted_birth_max: self.evicted_birth_max,
+            sessions: self.sessions.clone(),
         }
-        root.finish()
+    }
+
+    /// The table that an image wrote.
+    ///
+    /// # Errors
+    /// A decoding error.
+    pub fn restore(parameters: &ProtocolParameters, bytes: &[u8]) -> Result<Self, Rejection> {
+        let mut table = Self::new(parameters);
+        let mut pieces = Pieces(bytes);
+        let head = pieces.next().ok_or(Rejection::Truncated)??;
+        (table.time, table.evicted_birth_max) = from_canonical(head)?;
+        for piece in pieces {
+            let (id, session): (SessionId, Session) = from_canonical(piece?)?;
+            table.protected.insert((id.birth, id));
+            table.sessions.insert(id, Arc::new(session));
+        }
+        Ok(table)
     }
 
     /// Number of open sessions, at most `sessions_max`.
@@ -226,21 +244,74 @@ enum Opening {
 }
 
 /// One open session.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Session {
     executed_last: Height,
     /// The admitted requests whose numbers are in the window, so the highest one is always there.
     entries: BTreeMap<RequestNumber, Entry>,
-    /// The session's digest; cleared by an admission, and not computed again before that completed.
-    leaf: Option<Digest>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     height: Height,
     /// `None` while the request is running.
     outcome: Option<Outcome>,
-    digest: Option<Digest>,
+}
+
+/// A session table as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct SessionImage {
+    time: Time,
+    evicted_birth_max: Option<Time>,
+    sessions: BTreeMap<SessionId, Arc<Session>>,
+}
+
+impl SessionImage {
+    /// Writes everything that decides about later requests: a piece for the table, then one for each
+    /// session in the order of their ids, each behind its length. Equal tables write equal bytes.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    ///
+    /// # Panics
+    /// If an admitted request was still running: replicas would disagree by their pace.
+    pub fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        write_piece(out, &canonical(&(self.time, self.evicted_birth_max)))?;
+        for (id, session) in &self.sessions {
+            let is_complete = session.entries.values().all(|entry| entry.outcome.is_some());
+            assert!(is_complete, "an image is taken once every admitted request was completed");
+            write_piece(out, &canonical(&(id, &**session)))?;
+        }
+        Ok(())
+    }
+}
+
+fn write_piece(out: &mut dyn io::Write, piece: &[u8]) -> io::Result<()> {
+    out.write_all(&(piece.len() as u64).to_le_bytes())?;
+    out.write_all(piece)
+}
+
+/// The pieces that an image wrote.
+struct Pieces<'a>(&'a [u8]);
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Result<&'a [u8], Rejection>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let piece = self.0.split_first_chunk::<8>().and_then(|(length, rest)| {
+            let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+            rest.split_at_checked(length)
+        });
+        let Some((piece, rest)) = piece else {
+            self.0 = &[];
+            return Some(Err(Rejection::Truncated));
+        };
+        self.0 = rest;
+        Some(Ok(piece))
+    }
 }
 
 impl Session {
@@ -252,12 +323,11 @@ impl Session {
             return Admission::Rejected(Outcome::Forgotten);
         }
         self.executed_last = height;
-        self.entries.insert(number, Entry { height, outcome: None, digest: None });
+        self.entries.insert(number, Entry { height, outcome: None });
         let lowest = self.lowest();
         while self.entries.first_key_value().is_some_and(|(number, _)| *number < lowest) {
             self.entries.pop_first();
         }
-        self.leaf = None;
         Admission::Execute
     }
 
@@ -274,34 +344,6 @@ impl Session {
     fn lowest(&self) -> RequestNumber {
         let highest = self.entries.last_key_value().map(|(number, _)| *number);
         highest.unwrap_or_default().minus(SESSION_WINDOW - 1)
-    }
-
-    fn leaf(&mut self, id: &SessionId) -> Digest {
-        if let Some(leaf) = self.leaf {
-            return leaf;
-        }
-        let mut leaf = DigestBuilder::new("quorate session");
-        leaf.part(&canonical(&(id, self.executed_last)));
-        for (number, entry) in &mut self.entries {
-            leaf.part(&entry.digest(*number).0);
-        }
-        let leaf = leaf.finish();
-        self.leaf = Some(leaf);
-        leaf
-    }
-}
-
-impl Entry {
-    fn digest(&mut self, number: RequestNumber) -> Digest {
-        if let Some(digest) = self.digest {
-            return digest;
-        }
-        let outcome = self.outcome.as_ref();
-        let outcome = outcome.expect("the root is asked for once every admitted request was completed");
-        let digest =
-            Digest::of_parts("quorate session entry", &[&canonical(&(number, self.height, outcome))]);
-        self.digest = Some(digest);
-        digest
     }
 }
 

@@ -37,10 +37,12 @@ impl Replica {
             asked: self.view.asked,
             committed: self.blocks.tip(),
             stable: self.checkpoints.stable_height(),
+            base: self.blocks.base().0,
             last_vote,
             is_recovering: self.recovering.is_some(),
             clock: self.now,
             echo,
+            seen: self.seen_of(to),
         };
         self.send_to(to, Message::Status(status));
     }
@@ -55,6 +57,7 @@ impl Replica {
             self.peers.asked(from, status.asked.max(status.view));
         }
         let known = self.peers.get_mut(from);
+        known.told = Some((status.asked, status.last_vote));
         let earlier = known.status.map(|(earlier, _)| earlier);
         known.status = Some((status, self.now));
         let is_same = |earlier: &Status| {
@@ -63,6 +66,7 @@ impl Replica {
         };
         known.is_stuck = earlier.as_ref().is_some_and(is_same);
         let is_stuck = known.is_stuck;
+        self.note_seen(from, &status);
         self.note_report(from, &status);
         if status.view < self.view.entered {
             self.send_view_proof(from);

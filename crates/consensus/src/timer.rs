@@ -19,11 +19,24 @@ pub(crate) enum Timer {
     Fairness,
     /// A block's time comes within the bound (V5).
     Clock,
+    /// Chunks of a state are asked for again (K3).
+    Transfer,
+    /// A peer that fetches chunks gets more (K3).
+    Serve,
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::View, Self::Batch, Self::Grace, Self::Status, Self::Fetch, Self::Fairness, Self::Clock];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::View,
+        Self::Batch,
+        Self::Grace,
+        Self::Status,
+        Self::Fetch,
+        Self::Fairness,
+        Self::Clock,
+        Self::Transfer,
+        Self::Serve,
+    ];
 }
 
 /// One deadline per timer.

@@ -81,6 +81,11 @@ impl ViewState {
         self.changes.iter().filter_map(|kept| kept.get(&view)).cloned().collect()
     }
 
+    /// The own view changes that may have to be sent again.
+    pub(crate) fn own(&self) -> impl Iterator<Item = &Arc<ViewChange>> {
+        self.own.iter()
+    }
+
     /// Keeps an own view change to be sent again.
     pub(crate) fn keep_own(&mut self, change: Arc<ViewChange>) {
         self.own.push_back(change);
@@ -93,7 +98,7 @@ impl ViewState {
 impl Replica {
     /// [X1] [X2] Stops voting and asks for a view.
     pub(crate) fn ask_for_view(&mut self, view: View, cause: Cause) {
-        if view <= self.view.asked || self.recovering.is_some() {
+        if view <= self.view.asked || self.is_mute() {
             return;
         }
         self.view.asked = view;
@@ -158,6 +163,7 @@ impl Replica {
         change: Arc<Verified<ViewChange>>,
     ) -> Result<(), Rejection> {
         self.peers.asked(change.replica, change.new_view);
+        self.peers.saw_view_change(&change);
         // Its certificate may be news, but opens no view here: Q must ask for that.
         self.view.keep(change);
         Ok(())
@@ -168,7 +174,7 @@ impl Replica {
         let own = self.config.id;
         let others = self.peers.iter().filter(|(replica, _)| *replica != own).map(|(_, known)| known.asked);
         let wanted = Quorums::reached_by(self.quorums().weak(), others).unwrap_or_default();
-        if wanted <= self.view.asked || self.recovering.is_some() {
+        if wanted <= self.view.asked || self.is_mute() {
             return false;
         }
         self.ask_for_view(wanted, Cause::Others);

@@ -61,7 +61,7 @@ impl Replica {
     /// [X1] In a view v > 0 its first block, the blocks of the present view, requests that would
     /// execute, and wishes.
     fn has_known_work(&mut self) -> bool {
-        if self.recovering.is_some() {
+        if self.is_mute() {
             return false;
         }
         let tip = self.blocks.tip().0;
@@ -79,7 +79,7 @@ impl Replica {
 
     /// Whether a block of the present view is committed, which commits its first block too.
     fn is_tip_of_view(&self) -> bool {
-        self.blocks.get(self.blocks.tip()).is_some_and(|block| block.header().view == self.view.entered)
+        self.blocks.tip_header().is_some_and(|header| header.view == self.view.entered)
     }
 
     /// Doubles with every failed view up to the cap; follows measured round trips.

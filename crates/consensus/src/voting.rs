@@ -84,8 +84,9 @@ impl Replica {
         Some(id)
     }
 
-    fn is_committed(&self, vote: &LastVote) -> bool {
-        self.blocks.committed_at(vote.height).is_some_and(|block| block.digest == vote.digest)
+    pub(crate) fn is_committed(&self, vote: &LastVote) -> bool {
+        let is_settled = self.safety.is_vote_settled() && self.safety.last_vote() == Some(*vote);
+        is_settled || self.blocks.digest_at(vote.height) == Some(vote.digest)
     }
 
     /// [V3] Whether every header between the own certificate and the block is held.
@@ -99,7 +100,7 @@ impl Replica {
     fn order_of(&mut self, id: BlockId) -> Order {
         let tip = self.blocks.tip();
         if id.0 <= tip.0 {
-            let is_committed = self.blocks.committed_at(id.0).is_some_and(|block| block.digest == id.1);
+            let is_committed = self.blocks.digest_at(id.0) == Some(id.1);
             return if is_committed { Order::Good(Vec::new()) } else { Order::Bad };
         }
         let path: Vec<BlockId> = match self.blocks.path(tip, id) {
@@ -200,6 +201,7 @@ impl Replica {
             return Err(Rejection::AboveWindow);
         }
         self.note_result_root(from, vote.executed, vote.result_root);
+        self.peers.saw_vote(from, &vote);
         self.count_vote(from, vote);
         Ok(())
     }

@@ -27,6 +27,8 @@ fn status(cluster: &Cluster, number: u64) -> Status {
         is_recovering: number == 0,
         clock: Time(number),
         echo: Some((Time(number), number)),
+        base: Height(0),
+        seen: None,
     }
 }
 

@@ -96,10 +96,12 @@ fn status_of(cluster: &Cluster, view: u64) -> Status {
         asked: View(view),
         committed: cluster.genesis_id(),
         stable: quorate_types::Height(0),
+        base: quorate_types::Height(0),
         last_vote: (View(0), quorate_types::Height(0)),
         is_recovering: false,
         clock: cluster.now,
         echo: None,
+        seen: None,
     }
 }
 
@@ -228,7 +230,7 @@ fn x2_a_durable_certificate_opens_its_view_after_a_restart() {
     let mut cluster = Cluster::new(4);
     let first = cluster.block(1, cluster.genesis_id(), &[1]);
     let qc = cluster.qc(1, first.id(), &[0, 1, 2]);
-    cluster.restart_with(3, Recovered { records: vec![Record::Init, Record::HighQc(qc.into())] });
+    cluster.restart_with(3, Recovered::whole(vec![Record::Init, Record::HighQc(qc.into())]));
     assert_eq!(cluster.hosts[3].replica.status().view, View(1));
 }
 

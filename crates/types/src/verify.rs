@@ -17,7 +17,7 @@ use crate::state::CHUNK_BYTES_MAX;
 use crate::statement::VoteStatement;
 use crate::{
     Batch, Bundle, ChunkId, Digest, Evidence, Height, Membership, ProtocolParameters, Rejection, ReplicaId,
-    Signature, Statement, VerifyKey, View,
+    Signature, StateHead, Statement, VerifyKey, View,
 };
 
 /// A value and the replica whose authenticated channel it came from.
@@ -162,6 +162,8 @@ pub enum Unverified {
     Wish(Wish),
     /// A client's bundle.
     Bundle(Bytes),
+    /// The head of a state and the header of its block.
+    State(SignedHeader, Arc<StateHead>),
     /// A chunk of a state, whose digest is to be computed.
     Chunk(Bytes),
 }
@@ -192,6 +194,9 @@ pub enum Checked {
     Wish(Verified<Wish>),
     /// A client's bundle.
     Bundle(Verified<Bundle>),
+    /// The header of a state's block, the state's head, and its root. Whether a certificate names that root
+    /// is the core's to say.
+    State(Verified<SignedHeader>, Arc<StateHead>, Digest),
     /// A chunk and its id. Whether anybody wants that chunk is the core's to say.
     Chunk(ChunkId, Bytes),
 }
@@ -262,6 +267,10 @@ impl Verifier {
                 Ok(Checked::Wish(Verified(wish)))
             }
             Unverified::Bundle(raw) => self.check_bundle(Bundle::parse(raw)?).map(Checked::Bundle),
+            Unverified::State(header, head) => {
+                let root = head.root();
+                Ok(Checked::State(self.check_header(header)?, head, root))
+            }
             Unverified::Chunk(bytes) if bytes.is_empty() || bytes.len() > CHUNK_BYTES_MAX => {
                 Err(Rejection::Oversized)
             }

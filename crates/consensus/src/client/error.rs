@@ -103,6 +103,10 @@ impl fmt::Display for Why {
                 "the state machine does not understand the command; check that client and replicas run the \
                  same version"
             }
+            Self::Outcome(Outcome::Panicked) => {
+                "the state machine panicked on the command, on every replica alike, and went on without it; mend \
+                 the state machine or send another command"
+            }
             Self::Outcome(Outcome::SessionExpired) => {
                 "its session was not opened in time; submit the command again as a new request"
             }

@@ -134,7 +134,9 @@ impl Client {
 fn conclude(id: RequestId, height: Height, outcome: Outcome) -> Result<Completed, ClientError> {
     match outcome {
         Outcome::Executed(reply) => Ok(Completed { id, height, reply }),
-        Outcome::Malformed | Outcome::SessionExpired => Err(ClientError::Rejected(Why::Outcome(outcome))),
+        Outcome::Malformed | Outcome::Panicked | Outcome::SessionExpired => {
+            Err(ClientError::Rejected(Why::Outcome(outcome)))
+        }
         Outcome::Forgotten | Outcome::ReplyTooLarge | Outcome::SessionsFull => Err(ClientError::Unknown(id)),
     }
 }

@@ -3,7 +3,7 @@
 mod model;
 
 use super::*;
-use quorate_types::PublicKey;
+use quorate_types::{Digest, PublicKey};
 
 const BOUND: u64 = 2_000;
 const OPEN: u64 = 60_000;
@@ -208,7 +208,7 @@ fn the_outlook_is_what_admission_says_and_changes_nothing() {
     table.admit(ms(1_000), Height(1), &alice, n(70));
     assert_eq!(table.outlook(ms(1_000), &alice, n(70)), Outlook::Running);
     table.complete(&alice, n(70), Height(1), reply(1));
-    let root = table.root();
+    let root = root_of(&table);
     assert_eq!(table.outlook(ms(1_000), &alice, n(70)), Outlook::Executed(Height(1), reply(1)));
     assert_eq!(table.outlook(ms(1_000), &alice, n(7)), Outlook::Executes);
     assert_eq!(table.outlook(ms(1_000), &alice, n(6)), Outlook::Refused(Rejection::NumberOutOfWindow));
@@ -217,7 +217,7 @@ fn the_outlook_is_what_admission_says_and_changes_nothing() {
     assert_eq!(table.outlook(ms(1_001 + OPEN), &later, n(0)), Outlook::Executes);
     assert_eq!(table.outlook(ms(1_001 + OPEN), &bob, n(0)), Outlook::Refused(Rejection::SessionExpired));
     assert_eq!(table.outlook(ms(1_000), &later, n(0)), Outlook::Refused(Rejection::SessionExpired));
-    assert_eq!(table.root(), root);
+    assert_eq!(root_of(&table), root);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn the_root_covers_all_that_decides_about_later_requests() {
             run(&mut table, &alice, 10, 1, 0);
             run(&mut table, &alice, 12, 2, 0);
             step(&mut table, &alice);
-            table.root()
+            root_of(&table)
         })
         .collect();
     assert_eq!(roots.len(), steps.len());
@@ -267,32 +267,65 @@ fn the_root_covers_what_was_executed_last_and_who_was_evicted() {
     for table in [&mut early, &mut late] {
         run(table, &alice, 100, 1, 0);
     }
-    late.sessions.get_mut(&alice).unwrap().executed_last = Height(2);
-    assert_ne!(early.root(), late.root());
+    Arc::make_mut(late.sessions.get_mut(&alice).unwrap()).executed_last = Height(2);
+    assert_ne!(root_of(&early), root_of(&late));
     let survivor_of = |birth| {
         let mut table = table(1);
         run(&mut table, &session(1, birth), 0, 1, 0);
         table.admit(ms(90_000), Height(2), &session(2, 90_000), n(0));
         table.complete(&session(2, 90_000), n(0), Height(2), reply(0));
-        table.root()
+        root_of(&table)
     };
     assert_ne!(survivor_of(1_000), survivor_of(1_001));
 }
 
+/// [K3] Whoever installs a state admits the same requests as everybody else.
 #[test]
-fn the_incremental_root_is_the_root_from_scratch() {
+fn a_table_that_was_written_and_read_decides_as_before() {
     let mut table = table(8);
-    for step in 0..200_u64 {
-        run(&mut table, &session((step % 5) as u8, 1_000), step / 5 + step % 7, step, step);
-        if step % 3 == 0 {
-            let mut scratch = table.clone();
-            for session in scratch.sessions.values_mut() {
-                session.leaf = None;
-                session.entries.values_mut().for_each(|entry| entry.digest = None);
-            }
-            assert_eq!(table.root(), scratch.root(), "after step {step}");
+    for step in 0..300_u64 {
+        let (id, number) = (session((step % 11) as u8, 1_000 + step / 4 * 2_000), n(step % 90));
+        let (time, height) = (ms(1_000 + step * 700), Height(step + 1));
+        if table.admit(time, height, &id, number) == Admission::Execute {
+            table.complete(&id, number, height, reply(step));
+        }
+        if step % 7 == 0 {
+            let restored =
+                SessionTable::restore(&parameters(8), &written(&table)).expect("it was just written");
+            assert_eq!(written(&restored), written(&table), "after step {step}");
+            table = restored;
         }
     }
+    assert_eq!(table.count(), 8);
+}
+
+/// An image does not follow what happens after it was taken.
+#[test]
+fn an_image_stays_as_it_was() {
+    let (mut table, alice) = (table(2), session(1, 1_000));
+    run(&mut table, &alice, 10, 1, 0);
+    let image = table.image();
+    let before = written(&table);
+    run(&mut table, &alice, 11, 2, 0);
+    run(&mut table, &session(2, 1_000), 0, 2, 0);
+    let mut bytes = Vec::new();
+    image.write(&mut bytes).expect("memory takes it");
+    assert_eq!(bytes, before);
+    assert_ne!(written(&table), before);
+}
+
+#[test]
+fn what_is_no_image_is_refused() {
+    let mut table = table(2);
+    run(&mut table, &session(1, 1_000), 10, 1, 0);
+    let bytes = written(&table);
+    for end in 0..bytes.len() {
+        let head = 8 + usize::from(bytes[0]);
+        let is_whole = end == head;
+        assert_eq!(SessionTable::restore(&parameters(2), &bytes[..end]).is_ok(), is_whole, "{end} bytes");
+    }
+    let longer = [&bytes[..], &[0xff; 9]].concat();
+    assert_eq!(SessionTable::restore(&parameters(2), &longer).err(), Some(Rejection::Truncated));
 }
 
 #[test]
@@ -306,7 +339,7 @@ fn replicas_that_execute_at_different_paces_have_one_root() {
     for number in 0..200 {
         slow.complete(&alice, n(number), Height(number), reply(number));
     }
-    assert_eq!(prompt.root(), slow.root());
+    assert_eq!(root_of(&prompt), root_of(&slow));
 }
 
 #[test]
@@ -314,7 +347,7 @@ fn replicas_that_execute_at_different_paces_have_one_root() {
 fn a_root_while_requests_run_is_a_bug() {
     let mut table = table(1);
     table.admit(ms(1_000), Height(1), &session(1, 1_000), n(0));
-    let _ = table.root();
+    let _ = root_of(&table);
 }
 
 #[test]
@@ -328,12 +361,26 @@ fn completing_a_request_twice_is_a_bug() {
 const FULL: Admission = Admission::Rejected(Outcome::SessionsFull);
 
 fn table(sessions_max: u32) -> SessionTable {
-    SessionTable::new(&ProtocolParameters {
+    SessionTable::new(&parameters(sessions_max))
+}
+
+fn parameters(sessions_max: u32) -> ProtocolParameters {
+    ProtocolParameters {
         sessions_max,
         clock_bound_ms: BOUND,
         session_open_max_ms: OPEN,
         ..ProtocolParameters::default()
-    })
+    }
+}
+
+fn written(table: &SessionTable) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    table.image().write(&mut bytes).expect("memory takes it");
+    bytes
+}
+
+fn root_of(table: &SessionTable) -> Digest {
+    Digest::of_bytes(&written(table))
 }
 
 /// Executes a request at time 1,000 with a reply that says `says`.

@@ -3,7 +3,9 @@
 #![allow(dead_code, unreachable_pub, unused_imports, missing_docs)]
 
 mod byzantine;
+mod disk;
 pub use byzantine::Made;
+pub use disk::Disk;
 
 use bytes::Bytes;
 use quorate_consensus::{
@@ -13,7 +15,7 @@ use quorate_consensus::{
 use quorate_types::message::{Message, Outcome, ReplicaMessage};
 use quorate_types::{
     Authenticated, Bundle, Digest, Evidence, Genesis, Height, Member, Membership, ProtocolParameters,
-    PublicKey, Rejection, ReplicaId, RequestNumber, Scheme, SecretKey, SessionId, Time, Verified,
+    PublicKey, Rejection, ReplicaId, RequestNumber, Scheme, SecretKey, SessionId, StateHead, Time, Verified,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,6 +42,24 @@ pub struct Host {
     pub unsynced: Vec<Record>,
     appended: u64,
     pub root: Digest,
+    pub disk: Disk,
+    /// How many records were dropped from the front of the log.
+    pub first: u64,
+    /// What it was restored from when it started.
+    pub restored: Option<(Height, Arc<StateHead>)>,
+}
+
+impl Host {
+    /// What it finds when it starts again.
+    pub fn recover(&self) -> Recovered {
+        let snapshot = self.disk.newest(Recovered::restorable(&self.log));
+        Recovered { first: self.first, records: self.log.clone(), snapshot }
+    }
+
+    /// How many records are durable, dropped ones included.
+    pub fn durable(&self) -> usize {
+        usize::try_from(self.first).unwrap() + self.log.len()
+    }
 }
 
 /// A message on its way.
@@ -109,6 +129,11 @@ impl Cluster {
         for i in 0..n {
             cluster.drain(i);
         }
+        // Everybody hears everybody's first status.
+        for (i, j) in (0..n).flat_map(|i| (0..n).map(move |j| (i, j))).filter(|(i, j)| i != j) {
+            cluster.give(i, Input::Connected(Peer::Replica(id(j))));
+        }
+        cluster.round();
         cluster.wire.clear();
         cluster
     }
@@ -140,6 +165,9 @@ impl Cluster {
             unsynced: Vec::new(),
             appended: 0,
             root: Digest::default(),
+            disk: Disk::default(),
+            first: recovered.first,
+            restored: recovered.snapshot.map(|snapshot| (snapshot.header.header.height, snapshot.head)),
         }
     }
 
@@ -150,13 +178,30 @@ impl Cluster {
     }
 
     pub fn restart(&mut self, i: usize) {
-        let records = self.hosts[i].log.clone();
-        self.restart_with(i, Recovered { records });
+        let recovered = self.hosts[i].recover();
+        let disk = std::mem::take(&mut self.hosts[i].disk);
+        self.restart_on(i, recovered, disk);
+    }
+
+    /// The disk is replaced by an empty one.
+    pub fn wipe(&mut self, i: usize) {
+        self.restart_with(i, Recovered::default());
     }
 
     pub fn restart_with(&mut self, i: usize, recovered: Recovered) {
+        self.restart_on(i, recovered, Disk::default());
+    }
+
+    pub fn restart_on(&mut self, i: usize, recovered: Recovered, disk: Disk) {
         self.stop(i);
+        let before = std::mem::take(&mut self.hosts[i].executed);
         self.hosts[i] = self.host(i, recovered);
+        if let Some((height, head)) = self.hosts[i].restored.clone() {
+            self.hosts[i].root = disk.root(&head);
+            // What its snapshot holds was executed before it was taken.
+            self.hosts[i].executed = before.into_iter().filter(|e| e.height <= height).collect();
+        }
+        self.hosts[i].disk = disk;
         self.drain(i);
         for j in 0..self.hosts.len() {
             if j != i && self.hosts[j].is_up {
@@ -183,7 +228,7 @@ impl Cluster {
         }
         let host = &self.hosts[i];
         if let Some((at, leaves)) =
-            host.crash_at.filter(|(at, _)| host.log.len() + host.unsynced.len() >= *at)
+            host.crash_at.filter(|(at, _)| host.durable() + host.unsynced.len() >= *at)
         {
             return self.crash(i, at, leaves);
         }
@@ -197,7 +242,7 @@ impl Cluster {
         let host = &mut self.hosts[i];
         host.crash_at = None;
         host.is_syncing = false;
-        let lost = host.log.len() + host.unsynced.len() - at;
+        let lost = host.durable() + host.unsynced.len() - at;
         let kept = host.unsynced.len() - lost;
         host.log.extend(host.unsynced.drain(..kept));
         let durable = host.appended - lost as u64;
@@ -248,10 +293,37 @@ impl Cluster {
                 self.hosts[i].executed.push(execution);
                 self.hosts[i].replica.handle(self.now, Input::Executed(height, outcomes));
             }
-            Action::TakeSnapshot(height) => {
-                let root = self.hosts[i].root;
-                self.hosts[i].replica.handle(self.now, Input::Snapshot(height, root));
+            Action::TakeSnapshot(order) => {
+                let (root, cluster) = (self.hosts[i].root, self.membership.cluster());
+                let head = self.hosts[i].disk.take(&order, cluster, root);
+                self.hosts[i].replica.handle(self.now, Input::Snapshot(head));
             }
+            Action::BeginTransfer(head, header) => self.hosts[i].disk.gathering = Some((head, header)),
+            Action::LookInto(page) => {
+                let missing = self.hosts[i].disk.look_into(page);
+                self.hosts[i].replica.handle(self.now, Input::Looked(page, missing));
+            }
+            Action::StoreChunk(id, bytes) => drop(self.hosts[i].disk.chunks.insert(id.digest, bytes)),
+            Action::Install(head) => {
+                let (sessions, root) = self.hosts[i].disk.install(&head);
+                self.hosts[i].root = root;
+                self.hosts[i].replica.handle(self.now, Input::Installed(head, sessions));
+            }
+            Action::ReadChunks(to, digests) => {
+                for digest in digests {
+                    let chunk = self.hosts[i].disk.chunks.get(&digest).cloned().ok_or(digest);
+                    self.hosts[i].replica.handle(self.now, Input::Chunk(to, chunk));
+                }
+            }
+            Action::Truncate(number, height) => {
+                let host = &mut self.hosts[i];
+                while host.first + 1 < number && !host.log.is_empty() {
+                    host.log.remove(0);
+                    host.first += 1;
+                }
+                host.disk.snapshots.retain(|kept, _| *kept >= height);
+            }
+            Action::Certified(_) => {}
             Action::Reply(client, message) => self.hosts[i].replies.push((client, message)),
             Action::Report(evidence) => self.hosts[i].evidence.push(evidence),
             Action::Reject(peer, reason) => self.hosts[i].rejections.push((peer, reason)),
