@@ -247,10 +247,11 @@ impl Replica {
         if let Some(lowest) = voted.iter().min().filter(|_| !is_tip_of_view) {
             self.resume_on(*lowest);
         }
-        if self.is_primary() && (view.0 == 0 || !own.is_empty()) {
-            let genesis = (quorate_types::Height(0), self.config.membership.genesis_block());
-            let last = own.iter().copied().max().unwrap_or(genesis);
-            let certified = (view.0 == 0 && own.is_empty()).then_some(genesis.0);
+        if self.is_primary() && (view.0 == 0 || !own.is_empty() || is_tip_of_view) {
+            // Every committed block of the view is an own one, in the log or dropped from it.
+            let committed = (is_tip_of_view || view.0 == 0).then_some(tip);
+            let last = own.iter().copied().chain(committed).max().unwrap_or(tip);
+            let certified = (last.0 == Height(0)).then_some(last.0);
             self.proposer = Some(Proposer::after(last, certified));
         }
         for id in voted.into_iter().filter(|id| id.0 > tip.0) {

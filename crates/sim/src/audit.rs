@@ -46,6 +46,10 @@ impl Audit {
                 self.word(3 << 32 | u64::from(replica.0));
                 self.word(*through);
             }
+            Event::SnapshotSynced { replica, head, .. } => {
+                self.word(10 << 32 | u64::from(replica.0));
+                self.words([head.height.0, head.root().short(), 0, 0]);
+            }
             Event::ClientMessage { client, replica, message, .. } => {
                 self.word(4 << 32 | (*client as u64) << 16 | u64::from(replica.0));
                 if let ClientMessage::Request(bundle) = message {
@@ -108,6 +112,9 @@ impl Audit {
             Message::Data(Data::Chain(headers)) => self.word(headers.len() as u64),
             Message::Data(Data::View(proof)) => self.word(proof.view().0),
             Message::Data(Data::Checkpoint(certificate)) => self.word(certificate.checkpoint.height.0),
+            Message::Data(Data::State { head, .. }) => self.word(head.height.0),
+            Message::Data(Data::Chunk(bytes)) => self.bytes(bytes),
+            Message::Data(Data::Absent(digests)) => self.word(digests.len() as u64),
             Message::Request(bundle) => self.bytes(bundle),
         }
     }
@@ -118,7 +125,14 @@ impl Audit {
             Input::Verified(_, Ok(_)) => self.word(2),
             Input::Verified(_, Err(rejection)) => self.words([3, *rejection as u64, 0, 0]),
             Input::Executed(height, outcomes) => self.words([4, height.0, outcomes.len() as u64, 0]),
-            Input::Snapshot(height, root) => self.words([5, height.0, root.short(), 0]),
+            Input::Snapshot(head) | Input::Installed(head, _) => {
+                self.words([5, head.height.0, head.root().short(), 0]);
+            }
+            Input::Looked(page, missing) => {
+                let missing = missing.as_ref().map_or(u64::MAX, |missing| missing.len() as u64);
+                self.words([10, page.digest.short(), missing, 0]);
+            }
+            Input::Chunk(to, chunk) => self.words([11, u64::from(to.0), u64::from(chunk.is_ok()), 0]),
             Input::Connected(_) => self.word(6),
             Input::Disconnected(_) => self.word(7),
             Input::Timeout => self.word(8),

@@ -5,21 +5,32 @@
 //! part of every restart.
 
 use quorate_consensus::{Record, Recovered};
-use quorate_types::Rejection;
+use quorate_types::{Height, Rejection};
 use std::collections::VecDeque;
+
+use crate::snapshots::Snapshots;
 
 /// One replica's disk. Sequence numbers are those of [`quorate_consensus::Action::Persist`].
 #[derive(Debug)]
 pub(crate) struct Disk {
-    durable: Vec<Record>,
+    /// How many records were dropped from the front.
+    first: u64,
+    durable: VecDeque<Record>,
     waiting: VecDeque<(u64, Record)>,
     is_syncing: bool,
+    pub(crate) snapshots: Snapshots,
 }
 
 impl Disk {
     /// A disk that was initialised and never used.
     pub(crate) fn initialised() -> Self {
-        Self { durable: vec![Record::Init], waiting: VecDeque::new(), is_syncing: false }
+        Self {
+            first: 0,
+            durable: [Record::Init].into(),
+            waiting: VecDeque::new(),
+            is_syncing: false,
+            snapshots: Snapshots::default(),
+        }
     }
 
     /// Appends a record.
@@ -57,8 +68,10 @@ impl Disk {
     pub(crate) fn wipe(&mut self, with_mark: bool) {
         self.crash();
         self.durable.clear();
+        self.first = 0;
+        self.snapshots = Snapshots::default();
         if with_mark {
-            self.durable.push(Record::Init);
+            self.durable.push_back(Record::Init);
         }
     }
 
@@ -68,7 +81,16 @@ impl Disk {
     /// A record does not survive being written and read.
     pub(crate) fn recover(&self) -> Result<Recovered, Rejection> {
         let read = |record: &Record| Record::decode(&record.encode());
-        Ok(Recovered { records: self.durable.iter().map(read).collect::<Result<_, _>>()? })
+        let records = self.durable.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Recovered { first: self.first, records, snapshot: None })
+    }
+
+    /// Drops records below a number and snapshots below a height.
+    pub(crate) fn truncate(&mut self, number: u64, height: Height) {
+        while self.first + 1 < number && self.durable.pop_front().is_some() {
+            self.first += 1;
+        }
+        self.snapshots.forget_below(height);
     }
 }
 

@@ -107,6 +107,8 @@ impl World {
             return self.violate(Violation::of("what is written can be read", what));
         }
         self.observe_of(replica, Observation::Started(replica));
+        let restored = self.hosts[replica.index()].restored;
+        self.observe_of(replica, Observation::Restored(replica, restored));
         self.drain(replica);
         for other in self.others(replica) {
             if self.hosts[other.index()].is_up() {

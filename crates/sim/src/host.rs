@@ -2,10 +2,11 @@
 //! adversary.
 
 use quorate_attack::{Attack, Participant};
-use quorate_consensus::{Execution, Input, Replica, ReplicaStatus};
-use quorate_machine::{Application, ApplicationFactory, BlockContext, Context, catch, root_of};
+use quorate_consensus::{Execution, Input, Recovered, Replica, ReplicaStatus, SnapshotOrder};
+use quorate_machine::{Application, ApplicationFactory, BlockContext, Context, catch};
 use quorate_types::message::Outcome;
-use quorate_types::{Digest, Rejection, ReplicaId, SecretKey, Time};
+use quorate_types::{ClusterId, Height, Rejection, ReplicaId, SecretKey, StateHead, Time};
+use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::setup::Setup;
@@ -31,6 +32,8 @@ pub(crate) struct Host {
     /// The attack that it runs, also after a restart.
     pub(crate) attack: Option<Attack>,
     pub(crate) colluders: Vec<(ReplicaId, SecretKey)>,
+    /// The height of the snapshot that it was restored from.
+    pub(crate) restored: Height,
     participant: Option<Participant>,
     application: Box<dyn Application>,
     /// Deviations of processes that ended.
@@ -49,6 +52,7 @@ impl Host {
             timeout: NEVER,
             attack: None,
             colluders: Vec::new(),
+            restored: Height(0),
             participant: None,
             application,
             fired_before: 0,
@@ -68,7 +72,16 @@ impl Host {
         seed: u64,
     ) -> Result<(), Rejection> {
         let config = setup.config(self.id);
-        let replica = Replica::new(self.clock(now), config.clone(), self.disk.recover()?);
+        self.application = factory.make();
+        let mut recovered = self.disk.recover()?;
+        let restorable = Recovered::restorable(&recovered.records);
+        self.restored = Height(0);
+        if let Some((snapshot, bytes)) = self.disk.snapshots.newest(restorable) {
+            self.application.restore(&mut &bytes[..]).map_err(|_| Rejection::WrongState)?;
+            self.restored = snapshot.head.height;
+            recovered.snapshot = Some(snapshot);
+        }
+        let replica = Replica::new(self.clock(now), config.clone(), recovered);
         self.participant = Some(match self.attack {
             Some(attack) => {
                 let seed = seed ^ u64::from(self.incarnation).rotate_right(16);
@@ -76,7 +89,6 @@ impl Host {
             }
             None => Participant::honest(replica),
         });
-        self.application = factory.make();
         self.incarnation += 1;
         self.busy_until = now;
         Ok(())
@@ -145,13 +157,29 @@ impl Host {
         outcomes.collect::<Result<_, _>>().map_err(|panicked| panicked.to_string())
     }
 
-    /// The root of the application's state.
+    /// Writes a snapshot.
     ///
     /// # Errors
     /// The state machine panicked or cannot be written.
-    pub(crate) fn root(&mut self) -> Result<Digest, String> {
-        let root = catch(&"a snapshot", || root_of(self.application.freeze()));
-        root.map_err(|panicked| panicked.to_string())?.map_err(|error| error.to_string())
+    pub(crate) fn write_snapshot(
+        &mut self,
+        order: &SnapshotOrder,
+        configuration: ClusterId,
+    ) -> Result<StateHead, String> {
+        let mut bytes = Vec::new();
+        let written = catch(&"a snapshot", || self.application.freeze().write(&mut bytes));
+        written.map_err(|panicked| panicked.to_string())?.map_err(|error| error.to_string())?;
+        Ok(self.disk.snapshots.write(order, configuration, &bytes))
+    }
+
+    /// Installs the state that was gathered; gives the session table's bytes.
+    ///
+    /// # Errors
+    /// A chunk is missing, or the state machine does not read the state.
+    pub(crate) fn install(&mut self, head: &Arc<StateHead>) -> Result<Vec<u8>, String> {
+        let (application, sessions) = self.disk.snapshots.install(head).ok_or("a chunk is missing")?;
+        self.application.restore(&mut &application[..]).map_err(|error| error.to_string())?;
+        Ok(sessions)
     }
 
     /// The application, for tests that look at its state.

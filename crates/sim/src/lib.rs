@@ -22,6 +22,7 @@ mod host;
 mod network;
 mod queue;
 mod setup;
+mod snapshots;
 mod stream;
 mod tally;
 

@@ -21,7 +21,9 @@ pub enum Observation<'a> {
     Event(ReplicaId, &'a Event),
     /// A replica's state machine executed a block.
     Executed(ReplicaId, &'a Execution, &'a [Outcome]),
-    /// The root of a replica's application after the block of this height.
+    /// A replica's state machine went on from the state after this block.
+    Restored(ReplicaId, Height),
+    /// The root of a replica's state after the block of this height.
     Root(ReplicaId, Height, Digest),
     /// A replica showed a proof against somebody.
     Reported(ReplicaId, &'a Evidence),

@@ -1,8 +1,10 @@
 //! What does a replica's driver do? Performs the actions of its machine, in simulated time.
 
-use quorate_consensus::{Action, Event as Said, Execution, Input, Peer, Recipients, Record};
+use quorate_consensus::{Action, Event as Said, Execution, Input, Peer, Recipients, Record, SnapshotOrder};
+use quorate_types::certificate::SignedHeader;
 use quorate_types::message::{Message, ReplicaMessage};
-use quorate_types::{Height, PublicKey, ReplicaId, Unverified};
+use quorate_types::{Digest, PublicKey, ReplicaId, StateHead, Unverified};
+use std::sync::Arc;
 
 use crate::observe::{Observation, Violation};
 use crate::queue::Event;
@@ -16,7 +18,20 @@ impl World {
             Action::Send(to, message) => self.send(replica, to, message),
             Action::Verify(peer, work) => self.verify(replica, peer, work),
             Action::Execute(execution) => self.execute(replica, &execution),
-            Action::TakeSnapshot(height) => self.take_root(replica, height),
+            Action::TakeSnapshot(order) => self.take_snapshot(replica, *order),
+            Action::BeginTransfer(head, header) => {
+                self.hosts[replica.index()].disk.snapshots.begin(head, header);
+            }
+            Action::LookInto(page) => {
+                let missing = self.hosts[replica.index()].disk.snapshots.look_into(&page);
+                let after = self.costs.sync_us.draw(&mut self.disk_random);
+                self.push_input(after, replica, Input::Looked(page, missing));
+            }
+            Action::StoreChunk(id, bytes) => self.hosts[replica.index()].disk.snapshots.store(&id, bytes),
+            Action::Install(head) => self.install(replica, head),
+            Action::ReadChunks(to, digests) => self.read_chunks(replica, to, digests),
+            Action::Truncate(number, height) => self.hosts[replica.index()].disk.truncate(number, height),
+            Action::Certified(_) => {}
             Action::Reply(client, message) => self.reply(replica, client, message),
             Action::Report(evidence) => {
                 self.observe_of(replica, Observation::Reported(replica, &evidence));
@@ -113,14 +128,47 @@ impl World {
         }
     }
 
-    fn take_root(&mut self, replica: ReplicaId, height: Height) {
-        match self.hosts[replica.index()].root() {
-            Ok(root) => {
-                self.observe_of(replica, Observation::Root(replica, height, root));
-                let after = self.queue_up(replica);
-                self.push_input(after, replica, Input::Snapshot(height, root));
+    fn take_snapshot(&mut self, replica: ReplicaId, order: SnapshotOrder) {
+        let configuration = self.setup.membership.cluster();
+        match self.hosts[replica.index()].write_snapshot(&order, configuration) {
+            Ok(head) => {
+                self.observe_of(replica, Observation::Root(replica, head.height, head.root()));
+                let after = self.queue_up(replica) + self.costs.sync_us.draw(&mut self.disk_random);
+                let incarnation = self.hosts[replica.index()].incarnation;
+                let (header, head) = (order.header, Arc::new(head));
+                self.push(after, Event::SnapshotSynced { replica, incarnation, header, head });
             }
             Err(panicked) => self.violate(Violation::of("the state machine does not panic", panicked)),
+        }
+    }
+
+    pub(crate) fn on_snapshot_synced(
+        &mut self,
+        replica: ReplicaId,
+        header: SignedHeader,
+        head: Arc<StateHead>,
+    ) {
+        self.hosts[replica.index()].disk.snapshots.become_durable(header, &head);
+        self.feed(replica, Input::Snapshot(head));
+    }
+
+    fn install(&mut self, replica: ReplicaId, head: Arc<StateHead>) {
+        match self.hosts[replica.index()].install(&head) {
+            Ok(sessions) => {
+                self.observe_of(replica, Observation::Root(replica, head.height, head.root()));
+                self.observe_of(replica, Observation::Restored(replica, head.height));
+                let after = self.queue_up(replica);
+                self.push_input(after, replica, Input::Installed(head, sessions.into()));
+            }
+            Err(why) => self.violate(Violation::of("a certified state can be installed", why)),
+        }
+    }
+
+    fn read_chunks(&mut self, replica: ReplicaId, to: ReplicaId, digests: Vec<Digest>) {
+        for digest in digests {
+            let chunk = self.hosts[replica.index()].disk.snapshots.chunk(&digest).ok_or(digest);
+            let after = self.costs.sync_us.draw(&mut self.disk_random);
+            self.push_input(after, replica, Input::Chunk(to, chunk));
         }
     }
 

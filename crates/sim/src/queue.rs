@@ -1,10 +1,12 @@
 //! What happens next? Events in the order of their time, and of their making where times are equal.
 
 use quorate_consensus::Input;
-use quorate_types::ReplicaId;
+use quorate_types::certificate::SignedHeader;
 use quorate_types::message::{ClientMessage, Message, ReplicaMessage};
+use quorate_types::{ReplicaId, StateHead};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub(crate) enum Event {
     Input { replica: ReplicaId, incarnation: u32, input: Input },
     /// A sync ended; the numbers of records up to `through` are durable.
     Synced { replica: ReplicaId, incarnation: u32, through: u64 },
+    /// A snapshot is durable.
+    SnapshotSynced { replica: ReplicaId, incarnation: u32, header: SignedHeader, head: Arc<StateHead> },
     /// A client's message arrives at a replica.
     ClientMessage { client: usize, replica: ReplicaId, incarnation: u32, message: ClientMessage },
     /// A replica's message arrives at a client.

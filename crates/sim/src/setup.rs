@@ -125,7 +125,8 @@ impl Setup {
             membership: Arc::clone(&self.membership),
             parameters: self.parameters.clone(),
             timing: self.timing.clone(),
-            limits: Limits::default(),
+            // Nothing below the stable checkpoint, so that laggards need states.
+            limits: Limits { history_bytes_max: 0, ..Limits::default() },
         }
     }
 

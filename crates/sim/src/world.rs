@@ -180,6 +180,11 @@ impl World {
                     self.on_synced(replica, through);
                 }
             }
+            Event::SnapshotSynced { replica, incarnation, header, head } => {
+                if self.is_same(replica, incarnation) {
+                    self.on_snapshot_synced(replica, header, head);
+                }
+            }
             Event::ClientMessage { client, replica, incarnation, message } => {
                 if self.is_same(replica, incarnation) {
                     let key = self.clients[client].key;

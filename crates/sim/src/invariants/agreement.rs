@@ -97,8 +97,8 @@ impl Invariant for Agreement {
                 }
                 Ok(())
             }
-            Observation::Started(replica) => {
-                self.executed[replica.index()] = Height(0);
+            Observation::Restored(replica, height) => {
+                self.executed[replica.index()] = *height;
                 Ok(())
             }
             _ => Ok(()),

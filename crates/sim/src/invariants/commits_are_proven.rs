@@ -58,6 +58,11 @@ impl Invariant for CommitsAreProven {
                     self.tell(*replica, last.header.height);
                 }
             }
+            // A certified state has a quorum behind it, which invariant 7 judges.
+            Observation::Event(replica, Event::Installed(height, _)) => {
+                let committed = &mut self.committed[replica.index()];
+                *committed = (*committed).max(*height);
+            }
             Observation::Event(replica, Event::Committed { height, digest, view, rule }) => {
                 let block = history.chain.find(digest);
                 if !block.is_some_and(|block| self.is_proven(history, *replica, block, *rule)) {

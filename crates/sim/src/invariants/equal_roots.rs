@@ -15,7 +15,7 @@ const PROPERTY: &str = "equal state roots at equal heights";
 /// The first root of each kind that was seen at each height.
 #[derive(Debug, Default)]
 pub(crate) struct EqualRoots {
-    applications: BTreeMap<Height, Digest>,
+    snapshots: BTreeMap<Height, Digest>,
     results: BTreeMap<Height, Digest>,
     states: BTreeMap<Height, (Digest, ReplicaSet)>,
 }
@@ -60,8 +60,8 @@ impl Invariant for EqualRoots {
     ) -> Result<(), Violation> {
         match observation {
             Observation::Root(replica, height, root) => {
-                let known = *self.applications.entry(*height).or_insert(*root);
-                equal("applications", *replica, *height, (known, *root))
+                let known = *self.snapshots.entry(*height).or_insert(*root);
+                equal("snapshots", *replica, *height, (known, *root))
             }
             Observation::Sent(replica, Message::Vote(vote)) if vote.executed > Height(0) => {
                 let known = *self.results.entry(vote.executed).or_insert(vote.result_root);

@@ -81,6 +81,10 @@ fn missing_for_vote(history: &History, facts: &ReplicaFacts, block: BlockRef) ->
     if first != block && chain[durable.certified].view != view {
         return Some("a certificate of its view");
     }
+    // What the certificate covers is in no claim; below an installed state its blocks were never held.
+    if chain[durable.certified].view == view && chain.is_ancestor(block, durable.certified) {
+        return None;
+    }
     let mut ancestor = block;
     while ancestor != durable.certified && chain[ancestor].view == view && ancestor != crate::chain::GENESIS {
         if !durable.blocks.contains(&ancestor) {
