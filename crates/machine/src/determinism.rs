@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{
     Application, BlockContext, CodecError, Context, Outcome, RestoreError, StateMachine, Typed, encode,
-    root_of,
+    root_of, write_to,
 };
 
 /// Runs a machine twice over the same commands and compares every reply and, after every command, the
@@ -145,7 +145,7 @@ fn compare_roots<S: StateMachine>(
 
 fn restored<S: StateMachine>(make: &impl Fn() -> S, from: &mut Typed<S>) -> Result<Typed<S>, RestoreError> {
     let mut bytes = Vec::new();
-    from.freeze().write(&mut bytes)?;
+    write_to(from.freeze(), &mut bytes)?;
     let mut fresh = Typed(make());
     fresh.restore(&mut &bytes[..])?;
     Ok(fresh)

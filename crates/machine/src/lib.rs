@@ -36,17 +36,26 @@
 mod state_machine;
 
 mod application;
+mod chunk_reader;
+mod chunker;
+mod chunks;
 mod codec;
 mod context;
+mod memory_chunks;
 mod panicked;
 mod snapshot;
 
 pub mod determinism;
 
 pub use application::{Application, ApplicationFactory, Typed};
+pub use chunk_reader::{ChunkReader, ChunkSource};
+pub use chunker::chunk_stream;
+pub use chunks::{ChunkHasher, ChunkSink, content_of, content_of_stream, root_of, root_of_content, write_to};
 pub use codec::{CodecError, decode, encode};
 pub use context::{BlockContext, Context, Randomness};
+pub use memory_chunks::MemoryChunks;
 pub use panicked::{Panicked, catch};
 pub use quorate_types::message::{Outcome, REPLY_BYTES_MAX};
-pub use snapshot::{Frozen, RestoreError, Snapshot, root_of};
+pub use quorate_types::state::{CHUNK_BYTES_MAX, ChunkId, Content};
+pub use snapshot::{Frozen, RestoreError, Snapshot};
 pub use state_machine::StateMachine;
