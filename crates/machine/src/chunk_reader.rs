@@ -47,7 +47,7 @@ impl<S: ChunkSource> ChunkReader<S> {
     pub fn new(source: S, content: &Content) -> Self {
         Self {
             source,
-            pages: content.pages.to_vec().into_iter(),
+            pages: content.pages.clone().into_vec().into_iter(),
             chunks: Vec::new().into_iter(),
             chunk: Bytes::new(),
             chunks_left: content.chunks,

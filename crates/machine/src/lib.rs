@@ -43,6 +43,7 @@ mod codec;
 mod context;
 mod memory_chunks;
 mod panicked;
+mod runner;
 mod snapshot;
 
 pub mod determinism;
@@ -57,5 +58,6 @@ pub use memory_chunks::MemoryChunks;
 pub use panicked::{Panicked, catch};
 pub use quorate_types::message::{Outcome, REPLY_BYTES_MAX};
 pub use quorate_types::state::{CHUNK_BYTES_MAX, ChunkId, Content};
+pub use runner::{OpenSnapshot, Request, Runner, RunnerError};
 pub use snapshot::{Frozen, RestoreError, Snapshot};
 pub use state_machine::StateMachine;
