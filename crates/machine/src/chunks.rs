@@ -9,7 +9,7 @@ use crate::{Frozen, chunk_stream};
 
 /// What takes the chunks of a state, in their order: a disk, a hasher, memory.
 pub trait ChunkSink {
-    /// Takes the next chunk, of 1 to [`CHUNK_BYTES_MAX`] bytes, and gives its id.
+    /// Takes the next chunk, of 1 to [`CHUNK_BYTES_MAX`] bytes, and gives its id, [`ChunkId::of`] the bytes.
     ///
     /// # Errors
     /// Those of what is behind the sink.
@@ -157,8 +157,8 @@ struct Joined<'a>(&'a mut dyn io::Write);
 impl ChunkSink for Joined<'_> {
     fn chunk(&mut self, bytes: &[u8]) -> io::Result<ChunkId> {
         self.0.write_all(bytes)?;
-        // Nobody lists these chunks, so their digests need not be computed.
-        Ok(ChunkId { bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX), ..ChunkId::default() })
+        // The state may remember it.
+        Ok(ChunkId::of(bytes))
     }
 
     fn reuse(&mut self, _: &ChunkId) -> io::Result<bool> {
