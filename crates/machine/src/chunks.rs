@@ -58,14 +58,6 @@ pub fn root_of_content(content: &Content) -> Digest {
     Digest::of_parts(ROOT_DOMAIN, &[&canonical(content)])
 }
 
-/// Writes a frozen state as one run of bytes, which [`Snapshot::restore`](crate::Snapshot::restore) reads.
-///
-/// # Errors
-/// Those of the state and of `out`.
-pub fn write_to(frozen: Box<dyn Frozen>, out: &mut dyn io::Write) -> io::Result<()> {
-    frozen.chunks(&mut Joined(out))
-}
-
 /// A sink that hashes and keeps nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChunkHasher {
@@ -152,7 +144,7 @@ fn invalid(error: TooManyChunks) -> io::Error {
 }
 
 /// Puts chunks together again.
-struct Joined<'a>(&'a mut dyn io::Write);
+pub(crate) struct Joined<'a>(pub(crate) &'a mut dyn io::Write);
 
 impl ChunkSink for Joined<'_> {
     fn chunk(&mut self, bytes: &[u8]) -> io::Result<ChunkId> {

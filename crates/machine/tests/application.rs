@@ -2,7 +2,7 @@
 
 use quorate_machine::{
     Application, ApplicationFactory, BlockContext, ChunkSink, Context, Frozen, Outcome, REPLY_BYTES_MAX,
-    RestoreError, Snapshot, StateMachine, Typed, catch, chunk_stream, decode, encode, root_of, write_to,
+    RestoreError, Snapshot, StateMachine, Typed, catch, chunk_stream, decode, encode, root_of,
 };
 use quorate_types::{Digest, Height, PublicKey, RequestNumber, Time};
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,7 @@ fn the_machine_inside_can_be_looked_at() {
 #[test]
 fn a_snapshot_restores_and_a_broken_one_changes_nothing() {
     let mut snapshot = Vec::new();
-    write_to(Typed(Counter { total: 42 }).freeze(), &mut snapshot).expect("memory takes it");
+    Typed(Counter { total: 42 }).freeze().write(&mut snapshot).expect("memory takes it");
     let mut counter = Typed(Counter { total: 1 });
     assert!(matches!(counter.restore(&mut &[0x80_u8][..]), Err(RestoreError::Invalid(_))));
     assert_eq!(counter.0.total, 1);
@@ -135,7 +135,7 @@ fn a_state_without_clone_writes_its_own_snapshots() {
     let mut large = Typed(Large { replies: 0 });
     large.apply(&bytes_of(&1_u32), &context());
     let mut snapshot = Vec::new();
-    write_to(large.freeze(), &mut snapshot).expect("memory takes it");
+    large.freeze().write(&mut snapshot).expect("memory takes it");
     assert_eq!(Large::restore(&mut &snapshot[..]).expect("valid").replies, 1);
     assert!(matches!(Large::restore(&mut &snapshot[..3]), Err(RestoreError::Io(_))));
 }
