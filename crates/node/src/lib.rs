@@ -14,6 +14,7 @@ mod network;
 mod verify;
 
 mod clock;
+mod durability;
 mod evidence;
 mod handover;
 mod meter;
@@ -32,11 +33,12 @@ mod replica;
 mod error;
 
 pub use client::{Client, ClientOptions, ClientStats, Submitted};
+pub use durability::Durability;
 pub use error::{Error, RejectedWhy, Result, SubmitError};
-pub use local::{Durability, LocalCluster, LocalClusterBuilder};
+pub use local::{LocalCluster, LocalClusterBuilder};
 pub use local_replica::LocalReplica;
 pub use quorate_consensus::Timing;
 pub use quorate_consensus::client::RequestId;
 pub use quorate_transport::floor;
 pub use replica::Replica;
-pub use status::Status;
+pub use status::{LogStatus, Status};

@@ -70,6 +70,7 @@ impl Replica {
             is_test: config.genesis.test,
             application: ApplicationFactory::new(make),
             log: Box::new(MemoryDisk::new().open()),
+            durability: crate::Durability::Memory,
             is_fresh: true,
             sockets,
             members: config.members,
