@@ -26,6 +26,8 @@ mod status;
 mod client;
 mod client_driver;
 pub mod config;
+mod control;
+mod directory;
 mod local;
 mod local_replica;
 mod replica;
@@ -33,6 +35,7 @@ mod replica;
 mod error;
 
 pub use client::{Client, ClientOptions, ClientStats, Submitted};
+pub use control::ControlClient;
 pub use durability::Durability;
 pub use error::{Error, RejectedWhy, Result, SubmitError};
 pub use local::{LocalCluster, LocalClusterBuilder};

@@ -77,6 +77,11 @@ impl Node {
         Ok(Self { replica, is_test, control, ended, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
+    /// The replica's number.
+    pub(crate) const fn id(&self) -> ReplicaId {
+        self.replica
+    }
+
     /// How the replica is doing.
     pub(crate) async fn status(&self) -> Status {
         let (sender, answer) = oneshot::channel();
