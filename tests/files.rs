@@ -151,7 +151,7 @@ async fn garbage_from_a_member_is_rejected_by_name_and_service_goes_on() {
 fn each_mistake_in_the_files_gets_one_sentence_that_says_what_to_do() {
     let hex = |seed: u8| quorate::types::hex::encode(&SecretKey::from_seed([seed; 32]).public().0);
     let mistakes: [(&str, &str, &str, &str); 10] = [
-        ("replica-0.toml", "genesis = ", "durability = \"safe\"\ngenesis = ", "unknown variant `safe`"),
+        ("replica-0.toml", "\"sync\"", "\"safe\"", "unknown variant `safe`"),
         ("replica-0.toml", "genesis.json", "nowhere.json", "cannot read"),
         ("replica-0.toml", "genesis = ", "genesys = ", "unknown field `genesys`"),
         ("replica-0.toml", "replica-0.key", "client.key", "is none of this cluster's replicas"),
@@ -187,7 +187,7 @@ fn too_few_replicas_and_a_port_in_use_get_a_sentence() {
     let first = Replica::open(files.path("replica-0.toml"), Journal::default).expect("the ports are free");
     let error = Replica::open(files.path("replica-0.toml"), Journal::default).expect_err("it runs");
     assert!(error.to_string().contains("another process runs on this directory"), "{error}");
-    files.edit("replica-0.toml", |text| format!("dir = \"elsewhere\"\n{text}"));
+    files.edit("replica-0.toml", |text| text.replace("dir = \"replica-0\"", "dir = \"elsewhere\""));
     let error = Replica::open(files.path("replica-0.toml"), Journal::default).expect_err("the port is taken");
     let port = first.peer_address().port();
     assert!(
