@@ -34,8 +34,9 @@ pub use quorate_machine::{
     StateMachine, chunk_stream,
 };
 pub use quorate_node::{
-    Client, ClientOptions, ClientStats, Durability, Error, LocalCluster, LocalClusterBuilder, LocalReplica,
-    RejectedWhy, Replica, RequestId, Result, Status, SubmitError, Submitted, Timing, config,
+    Client, ClientOptions, ClientStats, ControlClient, Durability, Error, LocalCluster, LocalClusterBuilder,
+    LocalReplica, LogStatus, RejectedWhy, Replica, RequestId, Result, Status, SubmitError, Submitted, Timing,
+    config,
 };
 pub use quorate_types as types;
 
