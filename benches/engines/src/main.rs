@@ -27,12 +27,13 @@ pub trait Engine {
 
 type Open = fn(&Path) -> Result<Box<dyn Engine>, Failure>;
 
-const CANDIDATES: [(&str, Open); 6] = [
+const CANDIDATES: [(&str, Open); 7] = [
     ("raft-engine", engines::raft),
     ("fjall", engines::fjall),
     ("redb", engines::redb),
     ("segments-growing", segments::growing),
     ("segments-reserved", segments::reserved),
+    ("segments-sparse", segments::sparse),
     ("segments-reused", segments::reused),
 ];
 

@@ -27,6 +27,8 @@ enum Space {
     Growing,
     /// In steps ahead of what is written, so that few syncs change the file's length.
     Reserved,
+    /// The same without blocks: only the length runs ahead.
+    Sparse,
     /// Once and for all, written with zeros; the segment is used again when it is dropped.
     Reused,
 }
@@ -37,6 +39,10 @@ pub fn growing(dir: &Path) -> Result<Box<dyn Engine>, Failure> {
 
 pub fn reserved(dir: &Path) -> Result<Box<dyn Engine>, Failure> {
     open(dir, Space::Reserved)
+}
+
+pub fn sparse(dir: &Path) -> Result<Box<dyn Engine>, Failure> {
+    open(dir, Space::Sparse)
 }
 
 pub fn reused(dir: &Path) -> Result<Box<dyn Engine>, Failure> {
@@ -91,9 +97,13 @@ impl Engine for Segments {
         }
         let (file, used) = self.active.as_mut().ok_or("no segment")?;
         let needed = *used + records.iter().map(|record| (PREFIX_BYTES + record.len()) as u64).sum::<u64>();
-        if self.space == Space::Reserved && needed > self.reserved {
-            let step = needed - self.reserved + RESERVED_BYTES;
-            rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), self.reserved, step)?;
+        let step = needed.saturating_sub(self.reserved) + RESERVED_BYTES;
+        if needed > self.reserved && matches!(self.space, Space::Reserved | Space::Sparse) {
+            if self.space == Space::Reserved {
+                rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), self.reserved, step)?;
+            } else {
+                file.set_len(self.reserved + step)?;
+            }
             self.reserved += step;
         }
         for (position, record) in (first..).zip(records) {
