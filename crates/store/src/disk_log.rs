@@ -345,13 +345,16 @@ impl Log for DiskLog {
         if first <= self.front.first {
             return Ok(());
         }
+        if first > self.synced {
+            // Recovery takes a front above the log's end for damage, so what is dropped is durable before.
+            self.sync_active()?;
+        }
         let front = Front { sequence: self.front.sequence.saturating_add(1), first };
         let (offset, sector) = self.format.front(front);
         let name = self.name();
         if let Err(error) = self.files.write(&name, offset, &mut [IoSlice::new(&sector)]) {
             return Err(self.fail(failed("write", &name, &error)));
         }
-        // What is dropped was durable, or becomes so here: recovery takes a front above the end for damage.
         self.sync_active()?;
         self.bytes -= self.bytes_between(self.front.first, first);
         self.front = front;

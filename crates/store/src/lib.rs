@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`Log`] is the contract. [`Files`] is all that a log asks of a disk. `format.rs` says which bytes stand in the
 //! files, `recovery.rs` what they prove after a crash, and [`DiskLog`] keeps the log in them. Below it lie [`DirectoryFiles`], a real
-//! directory. [`MemoryDisk`] is a log in memory without files, which loses on a crash what was not synced.
+//! directory, and [`FaultyDisk`], one in memory that fails on demand. [`MemoryDisk`] is a log in memory without files, which loses on a crash what was not synced.
 
 mod log;
 mod files;
@@ -15,11 +15,16 @@ mod recovery;
 mod disk_log;
 
 mod directory_files;
+mod identity;
+mod directory;
+mod faulty;
 
 mod memory;
 
+pub use directory::{DataDirectory, DirectoryError, DirectoryState};
 pub use directory_files::DirectoryFiles;
 pub use disk_log::{DiskLog, LogSettings};
+pub use faulty::{Fault, FaultyDisk, FaultyFiles, Image};
 pub use files::{Files, is_full};
 pub use format::{LogIdentity, Owner};
 pub use log::{Log, Position, Records, StoreError};
