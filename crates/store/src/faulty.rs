@@ -4,6 +4,7 @@
 //! synced is chosen by the caller's function, so that one seed gives one fate.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,13 +17,12 @@ const SECTOR_BYTES: u64 = 512;
 ///
 /// Operations that change something are counted: each [`Files::create`], [`Files::write`], [`Files::set_length`],
 /// [`Files::sync`], [`Files::remove`] and [`Files::sync_directory`]. A fault is planned for one of them by its number.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct FaultyDisk {
     contents: Arc<Mutex<Contents>>,
 }
 
 /// The files on a [`FaultyDisk`], as one process sees them.
-#[derive(Debug)]
 pub struct FaultyFiles {
     contents: Arc<Mutex<Contents>>,
     opening: u64,
@@ -50,10 +50,10 @@ pub enum Fault {
 }
 
 /// All that is on a disk, durable or not, to go back to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Image(Directory);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Contents {
     directory: Directory,
     faults: BTreeMap<u64, Fault>,
@@ -64,7 +64,7 @@ struct Contents {
     opening: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Directory {
     files: BTreeMap<u64, File>,
     next: u64,
@@ -72,7 +72,7 @@ struct Directory {
     durable_names: BTreeMap<String, u64>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct File {
     /// As it is read.
     bytes: Vec<u8>,
@@ -82,7 +82,7 @@ struct File {
     pending: Vec<Change>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Change {
     Write(u64, Vec<u8>),
     SetLength(u64),
@@ -114,6 +114,11 @@ impl FaultyDisk {
         self.lock().faults.insert(operation, fault);
     }
 
+    /// Forgets the faults that were planned and did not happen.
+    pub fn forget_faults(&self) {
+        self.lock().faults.clear();
+    }
+
     /// Limits the length of all files together, or lifts the limit.
     pub fn set_bytes_max(&self, bytes_max: Option<u64>) {
         self.lock().bytes_max = bytes_max;
@@ -143,10 +148,7 @@ impl FaultyDisk {
     /// The files' names and lengths, as a process would see them.
     #[must_use]
     pub fn list(&self) -> Vec<(String, u64)> {
-        let contents = self.lock();
-        let directory = &contents.directory;
-        let length = |file: &u64| directory.files.get(file).map_or(0, |file| file.bytes.len() as u64);
-        directory.names.iter().map(|(name, file)| (name.clone(), length(file))).collect()
+        self.lock().directory.list()
     }
 
     /// Flips one bit of a file, on the disk and in every cache. Nothing happens if the file ends before.
@@ -196,6 +198,25 @@ impl FaultyDisk {
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
         lock(&self.contents)
+    }
+}
+
+// Whole disks are no reading matter: names and lengths are.
+impl fmt::Debug for FaultyDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FaultyDisk").field(&self.list()).finish()
+    }
+}
+
+impl fmt::Debug for FaultyFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FaultyFiles").field(&lock(&self.contents).directory.list()).finish()
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Image").field(&self.0.list()).finish()
     }
 }
 
@@ -320,12 +341,16 @@ impl Files for FaultyFiles {
 
 impl Contents {
     fn bytes(&self) -> u64 {
-        let length = |file: &u64| self.directory.files.get(file).map_or(0, |file| file.bytes.len() as u64);
-        self.directory.names.values().map(length).sum()
+        self.directory.list().iter().map(|(_, length)| length).sum()
     }
 }
 
 impl Directory {
+    fn list(&self) -> Vec<(String, u64)> {
+        let length = |file: &u64| self.files.get(file).map_or(0, |file| file.bytes.len() as u64);
+        self.names.iter().map(|(name, file)| (name.clone(), length(file))).collect()
+    }
+
     fn file(&self, name: &str) -> io::Result<&File> {
         self.names
             .get(name)

@@ -100,7 +100,7 @@ pub(crate) enum HeadFault {
     /// It belongs to an older or copied directory of this replica.
     OtherLog,
     /// It is another segment of this log.
-    OtherSegment(u64),
+    OtherSegment,
 }
 
 impl Format {
@@ -159,7 +159,7 @@ impl Format {
             return Err(HeadFault::OtherLog);
         }
         if u64_at(sector, 88) != self.number {
-            return Err(HeadFault::OtherSegment(u64_at(sector, 88)));
+            return Err(HeadFault::OtherSegment);
         }
         Ok(Position(u64_at(sector, 96)))
     }

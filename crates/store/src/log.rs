@@ -118,15 +118,15 @@ pub enum StoreError {
     },
     /// A file with records that had been durable is gone, or its end is.
     #[error(
-        "records {first} to {last} had been durable and are gone, below those in {file}: bring the missing file back, or let \
-         the replica start with an empty directory, as after the loss of its disk"
+        "of the records {first} to {last}, which had been durable, some are gone, below those in {file}: bring the missing file \
+         back, or let the replica start with an empty directory, as after the loss of its disk"
     )]
     Missing {
         /// The file behind the gap.
         file: String,
-        /// The first record that is gone.
+        /// The first record that may be gone.
         first: Position,
-        /// The last one.
+        /// The last one, which is.
         last: Position,
     },
     /// There is a file that does not belong to this log.

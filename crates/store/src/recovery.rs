@@ -378,19 +378,18 @@ fn sector(bytes: &[u8; HEAD_BYTES], number: usize) -> Sector {
 
 fn head_error(fault: HeadFault, name: &str) -> StoreError {
     let foreign = |why: String| StoreError::Foreign { file: name.to_owned(), why };
+    // What has a segment's name and is none may have been one.
+    let spoilt = |why| StoreError::Damaged { file: name.to_owned(), offset: 0, position: Position(0), why };
     match fault {
-        HeadFault::NotALog => foreign("it does not begin like a log".to_owned()),
         HeadFault::OtherCluster(cluster) => foreign(format!("it is of cluster {cluster}")),
         HeadFault::OtherReplica(replica) => foreign(format!("it is of the replica with key {replica}")),
         HeadFault::OtherLog => foreign("it is of an older directory of this replica".to_owned()),
-        HeadFault::OtherSegment(number) => foreign(format!("it was {}", segment_name(number))),
         HeadFault::NewerFormat(found) => {
             StoreError::NewerFormat { file: name.to_owned(), found, known: FORMAT_VERSION }
         }
-        HeadFault::Damaged => {
-            let why = "its head is unreadable";
-            StoreError::Damaged { file: name.to_owned(), offset: 0, position: Position(0), why }
-        }
+        HeadFault::NotALog => spoilt("it does not begin like a segment"),
+        HeadFault::OtherSegment => spoilt("it is another segment under this name"),
+        HeadFault::Damaged => spoilt("its head is unreadable"),
     }
 }
 
