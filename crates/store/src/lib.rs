@@ -20,6 +20,7 @@ mod directory;
 mod faulty;
 
 mod memory;
+pub mod snapshots;
 
 pub use directory::{DataDirectory, DirectoryError, DirectoryState};
 pub use directory_files::DirectoryFiles;
