@@ -213,8 +213,8 @@ impl SlowLog {
 }
 
 impl Log for SlowLog {
-    fn append(&mut self, record: Frame) -> Result<Position, StoreError> {
-        self.log.append(record)
+    fn append_all(&mut self, records: &[Frame]) -> Result<Position, StoreError> {
+        self.log.append_all(records)
     }
     fn sync(&mut self) -> Result<(), StoreError> {
         self.began.send(()).map_err(|_| StoreError::Closed)?;
