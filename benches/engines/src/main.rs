@@ -4,6 +4,7 @@
 //! `cargo run --release -- DIR [ENGINE..]` measures in DIR, which must be on the disk in question.
 
 mod engines;
+mod quorate;
 mod segments;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -27,13 +28,14 @@ pub trait Engine {
 
 type Open = fn(&Path) -> Result<Box<dyn Engine>, Failure>;
 
-const CANDIDATES: [(&str, Open); 7] = [
+const CANDIDATES: [(&str, Open); 8] = [
     ("raft-engine", engines::raft),
     ("fjall", engines::fjall),
     ("redb", engines::redb),
     ("segments-growing", segments::growing),
     ("segments-reserved", segments::reserved),
     ("segments-sparse", segments::sparse),
+    ("quorate", quorate::open),
     ("segments-reused", segments::reused),
 ];
 

@@ -173,11 +173,11 @@ fn the_power_may_fail_at_each_single_operation() {
             assert!(error.is_some());
             disk.power_on(&mut choices(seed));
             let context = format!("operation {operation}, seed {seed}");
-            let (mut log, mut model) = recovered(&disk, &before, &after, &context);
+            let (_, mut model) = recovered(&disk, &before, &after, &context);
             // What was found stays, even if the power fails again at once.
             disk.power_on(&mut choices(0));
             assert_same(&open(&disk).expect("found before"), &model);
-            log = open(&disk).expect("found before");
+            let mut log = open(&disk).expect("found before");
             model.step(&mut log, &Step::Append(vec![40; 3])).expect("works again");
             model.step(&mut log, &Step::Sync).expect("works again");
             disk.power_on(&mut choices(seed + 1));
@@ -313,8 +313,7 @@ fn a_lying_disk_loses_the_end_or_is_found_out() {
             disk.power_on(&mut choices(seed));
             match open(&disk) {
                 Ok(log) => {
-                    let known: Vec<Frame> =
-                        (0..before.next).flat_map(|number| script_sizes(number)).collect();
+                    let known: Vec<Frame> = (0..before.next).flat_map(script_sizes).collect();
                     for (_, frame) in held(&log).expect("readable") {
                         assert!(known.contains(&frame), "operation {operation}, seed {seed}: {error:?}");
                     }
