@@ -14,7 +14,8 @@ pub fn open(dir: &Path) -> Result<Box<dyn Engine>, Failure> {
 
 impl Engine for DiskLog {
     fn commit(&mut self, _first: u64, records: &[&[u8]]) -> Result<(), Failure> {
-        // A replica has its batches as shared bytes; here they become that, for one copy more than in earnest.
+        // A replica has its batches as shared bytes; here they become that, for one copy more than in
+        // earnest.
         let frame = |record: &&[u8]| Frame { head: Bytes::new(), payload: Bytes::copy_from_slice(record) };
         self.append_all(&records.iter().map(frame).collect::<Vec<_>>())?;
         Ok(self.sync()?)

@@ -1,4 +1,5 @@
-//! Is damage named, and never taken for data? Flipped bits, foreign and lost files, and bytes that mean nothing.
+//! Is damage named, and never taken for data? Flipped bits, foreign and lost files, and bytes that mean
+//! nothing.
 
 mod common;
 
@@ -53,6 +54,27 @@ fn every_flipped_bit_is_detected_or_lies_in_a_tail_that_nothing_proves() {
     }
     // The last record, whose durability nothing proves.
     assert_eq!(cut, (48 + 8 + 220 + 4) * 8);
+}
+
+#[test]
+fn in_a_sealed_log_every_flipped_bit_and_every_cut_is_detected() {
+    let (disk, records) = three_segments();
+    open(&disk).expect("intact").seal().expect("works");
+    let image = disk.image();
+    assert_eq!(held(&open(&disk).expect("intact")).expect("readable"), records);
+    let (_, length) = disk.list().remove(2);
+    for bit in 0..length * 8 {
+        disk.roll_back(&image);
+        disk.flip(THIRD, bit);
+        let opened = open(&disk);
+        assert!(matches!(opened, Err(StoreError::Damaged { .. })), "bit {bit}: {opened:?}");
+    }
+    for end in 1..length {
+        disk.roll_back(&image);
+        disk.change(THIRD, |bytes| bytes.truncate(end as usize));
+        let opened = open(&disk);
+        assert!(opened.is_err() || end <= 1024, "{end}: {opened:?}");
+    }
 }
 
 #[test]

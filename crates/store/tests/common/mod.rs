@@ -1,4 +1,5 @@
-//! What the tests of the log on disk share: an identity, records that tell where they belong, and choices from a seed.
+//! What the tests of the log on disk share: an identity, records that tell where they belong, and choices
+//! from a seed.
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
