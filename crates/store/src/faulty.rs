@@ -277,7 +277,8 @@ impl Files for FaultyFiles {
 
     fn write(&mut self, name: &str, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         let (mut contents, fault) = self.begin()?;
-        let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
+        let mut bytes = parts.concat();
         let length = contents.directory.file(name)?.bytes.len() as u64;
         let grown = (offset + bytes.len() as u64).saturating_sub(length);
         let room =
@@ -430,7 +431,7 @@ impl File {
             let at = self.pending.len() - 1 - usize::try_from(next).unwrap_or(0);
             self.pending.remove(at).settle(&mut self.durable, choose);
         }
-        self.bytes = self.durable.clone();
+        self.bytes.clone_from(&self.durable);
     }
 }
 
