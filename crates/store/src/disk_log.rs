@@ -52,7 +52,37 @@ impl Default for LogSettings {
     }
 }
 
+/// What a log's files hold, as [`DiskLog::inspect`] finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogReport {
+    /// The position of the first record that is held, or the end.
+    pub first: Position,
+    /// The position behind the last intact record.
+    pub end: Position,
+    /// How many segment files are needed.
+    pub segments: usize,
+    /// Bytes of a torn tail, which opening would cut. Zeros that were reserved are none.
+    pub torn_bytes: u64,
+    /// Files that are no longer needed, which opening would remove.
+    pub leftovers: Vec<String>,
+}
+
 impl DiskLog {
+    /// Reads and judges a log without changing anything. While a replica writes to it, its end may look torn.
+    ///
+    /// # Errors
+    /// As [`DiskLog::open`] would refuse it.
+    pub fn inspect(files: &dyn Files, identity: LogIdentity) -> Result<LogReport, StoreError> {
+        let found = recovery::scan(files, identity)?;
+        Ok(LogReport {
+            first: found.front.first,
+            end: found.segments.back().map_or(Position(0), Segment::end),
+            segments: found.segments.len(),
+            torn_bytes: if found.is_torn { found.file_length - found.length } else { 0 },
+            leftovers: found.leftovers,
+        })
+    }
+
     /// Opens the log, or begins one where there are no files. A torn tail is cut, and traced.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ mod memory;
 
 pub use directory::{DataDirectory, DirectoryError, DirectoryState};
 pub use directory_files::DirectoryFiles;
-pub use disk_log::{DiskLog, LogSettings};
+pub use disk_log::{DiskLog, LogReport, LogSettings};
 pub use faulty::{Fault, FaultyDisk, FaultyFiles, Image};
 pub use files::{Files, is_full};
 pub use format::{LogIdentity, Owner};

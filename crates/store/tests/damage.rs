@@ -118,6 +118,21 @@ fn a_refused_log_is_left_as_it_is() {
 }
 
 #[test]
+fn an_inspection_tells_what_opening_would_do_and_does_nothing() {
+    let (disk, _) = three_segments();
+    disk.change(THIRD, |bytes| bytes.truncate(bytes.len() - 100));
+    disk.change("00000000000000000003.log", Vec::clear);
+    let before = (disk.operations(), disk.list());
+    let report = DiskLog::inspect(&disk.files(), identity()).expect("torn");
+    assert_eq!((report.first, report.end, report.segments), (Position(0), Position(7), 3));
+    assert_eq!((report.torn_bytes, report.leftovers), (180, vec!["00000000000000000003.log".to_owned()]));
+    assert_eq!((disk.operations(), disk.list()), before);
+    open(&disk).expect("torn");
+    let report = DiskLog::inspect(&disk.files(), identity()).expect("intact");
+    assert_eq!((report.torn_bytes, report.leftovers), (0, Vec::new()));
+}
+
+#[test]
 fn missing_files_and_ends_of_files_are_missed() {
     let (disk, records) = three_segments();
     let image = disk.image();
