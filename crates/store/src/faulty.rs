@@ -1,7 +1,8 @@
-//! A disk in memory that fails as real ones do: what may be left of a log's files after a crash, a lie or a flipped bit?
+//! A disk in memory that fails as real ones do: what may be left of a log's files after a crash, a lie or a
+//! flipped bit?
 //!
-//! It decides nothing by itself. Which operation fails is [planned](FaultyDisk::plan); what a loss of power leaves of what was not
-//! synced is chosen by the caller's function, so that one seed gives one fate.
+//! It decides nothing by itself. Which operation fails is [planned](FaultyDisk::plan); what a loss of power
+//! leaves of what was not synced is chosen by the caller's function, so that one seed gives one fate.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +16,9 @@ const SECTOR_BYTES: u64 = 512;
 
 /// A disk with one directory. Clones are handles to the same disk.
 ///
-/// Operations that change something are counted: each [`Files::create`], [`Files::write`], [`Files::set_length`],
-/// [`Files::sync`], [`Files::remove`] and [`Files::sync_directory`]. A fault is planned for one of them by its number.
+/// Operations that change something are counted: each [`Files::create`], [`Files::write`],
+/// [`Files::set_length`], [`Files::sync`], [`Files::remove`] and [`Files::sync_directory`]. A fault is
+/// planned for one of them by its number.
 #[derive(Clone, Default)]
 pub struct FaultyDisk {
     contents: Arc<Mutex<Contents>>,
@@ -31,10 +33,11 @@ pub struct FaultyFiles {
 /// What happens to one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The power fails during it. It may have been carried out in part; nothing works before [`FaultyDisk::power_on`].
+    /// The power fails during it. It may have been carried out in part; nothing works before
+    /// [`FaultyDisk::power_on`].
     PowerLoss,
-    /// It fails and does nothing. After a failed sync, what was to be synced is never written, though it can be read until a
-    /// loss of power: a later sync says that all is well.
+    /// It fails and does nothing. After a failed sync, what was to be synced is never written, though it can
+    /// be read until a loss of power: a later sync says that all is well.
     Failure,
     /// It claims to be done, and does nothing. A lost sync makes nothing durable.
     Lost,
@@ -95,7 +98,8 @@ impl FaultyDisk {
         Self::default()
     }
 
-    /// The disk's files. Those that were opened before can no longer be used: their process is gone. Nothing is lost by it.
+    /// The disk's files. Those that were opened before can no longer be used: their process is gone. Nothing
+    /// is lost by it.
     #[must_use]
     pub fn files(&self) -> FaultyFiles {
         let mut contents = self.lock();
@@ -135,9 +139,10 @@ impl FaultyDisk {
         self.lock().is_off = true;
     }
 
-    /// The power fails, if it did not yet, and comes back. Of what was not durable, `choose` picks what survives: for each
-    /// change in any order, for each sector, for each file that was created or removed. It is given a number of
-    /// possibilities, and answers with one of them, counted from 0: always 0 loses everything, always the last possibility keeps it.
+    /// The power fails, if it did not yet, and comes back. Of what was not durable, `choose` picks what
+    /// survives: for each change in any order, for each sector, for each file that was created or removed. It
+    /// is given a number of possibilities, and answers with one of them, counted from 0: always 0 loses
+    /// everything, always the last possibility keeps it.
     pub fn power_on(&self, choose: &mut dyn FnMut(u64) -> u64) {
         let mut contents = self.lock();
         contents.is_off = false;
@@ -272,7 +277,8 @@ impl Files for FaultyFiles {
 
     fn write(&mut self, name: &str, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         let (mut contents, fault) = self.begin()?;
-        let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
+        let mut bytes = parts.concat();
         let length = contents.directory.file(name)?.bytes.len() as u64;
         let grown = (offset + bytes.len() as u64).saturating_sub(length);
         let room =
@@ -420,11 +426,12 @@ impl File {
     fn settle(&mut self, choose: &mut dyn FnMut(u64) -> u64) {
         while !self.pending.is_empty() {
             let next = pick(choose, self.pending.len() as u64);
-            // The possibilities are counted from the last change, so that 'always the last possibility' keeps the order.
+            // The possibilities are counted from the last change, so that 'always the last possibility' keeps
+            // the order.
             let at = self.pending.len() - 1 - usize::try_from(next).unwrap_or(0);
             self.pending.remove(at).settle(&mut self.durable, choose);
         }
-        self.bytes = self.durable.clone();
+        self.bytes.clone_from(&self.durable);
     }
 }
 

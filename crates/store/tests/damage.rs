@@ -1,4 +1,5 @@
-//! Is damage named, and never taken for data? Flipped bits, foreign and lost files, and bytes that mean nothing.
+//! Is damage named, and never taken for data? Flipped bits, foreign and lost files, and bytes that mean
+//! nothing.
 
 mod common;
 
@@ -56,6 +57,27 @@ fn every_flipped_bit_is_detected_or_lies_in_a_tail_that_nothing_proves() {
 }
 
 #[test]
+fn in_a_sealed_log_every_flipped_bit_and_every_cut_is_detected() {
+    let (disk, records) = three_segments();
+    open(&disk).expect("intact").seal().expect("works");
+    let image = disk.image();
+    assert_eq!(held(&open(&disk).expect("intact")).expect("readable"), records);
+    let (_, length) = disk.list().remove(2);
+    for bit in 0..length * 8 {
+        disk.roll_back(&image);
+        disk.flip(THIRD, bit);
+        let opened = open(&disk);
+        assert!(matches!(opened, Err(StoreError::Damaged { .. })), "bit {bit}: {opened:?}");
+    }
+    for end in 1..length {
+        disk.roll_back(&image);
+        disk.change(THIRD, |bytes| bytes.truncate(end as usize));
+        let opened = open(&disk);
+        assert!(opened.is_err() || end <= 1024, "{end}: {opened:?}");
+    }
+}
+
+#[test]
 fn a_bit_that_flips_under_a_running_replica_is_found_when_it_is_read() {
     let disk = FaultyDisk::new();
     let mut log = open(&disk).expect("empty");
@@ -93,6 +115,21 @@ fn a_refused_log_is_left_as_it_is() {
     let before = (disk.operations(), disk.list());
     open(&disk).expect_err("damaged");
     assert_eq!((disk.operations(), disk.list()), before);
+}
+
+#[test]
+fn an_inspection_tells_what_opening_would_do_and_does_nothing() {
+    let (disk, _) = three_segments();
+    disk.change(THIRD, |bytes| bytes.truncate(bytes.len() - 100));
+    disk.change("00000000000000000003.log", Vec::clear);
+    let before = (disk.operations(), disk.list());
+    let report = DiskLog::inspect(&disk.files(), identity()).expect("torn");
+    assert_eq!((report.first, report.end, report.segments), (Position(0), Position(7), 3));
+    assert_eq!((report.torn_bytes, report.leftovers), (180, vec!["00000000000000000003.log".to_owned()]));
+    assert_eq!((disk.operations(), disk.list()), before);
+    open(&disk).expect("torn");
+    let report = DiskLog::inspect(&disk.files(), identity()).expect("intact");
+    assert_eq!((report.torn_bytes, report.leftovers), (0, Vec::new()));
 }
 
 #[test]

@@ -268,7 +268,8 @@ fn truncation_gives_disk_space_back() {
     assert!(lengths.sum::<u64>() < 1_000_000);
 }
 
-/// Runs this program again under a limit on the length of files, since only a process that ignores the signal hears the error.
+/// Runs this program again under a limit on the length of files, since only a process that ignores the signal
+/// hears the error.
 #[test]
 fn a_real_full_disk_is_an_error_that_goes_away() {
     let program = std::env::current_exe().expect("a test program");
