@@ -1,4 +1,4 @@
-//! Where does a replica keep what it must not forget? In a [`Log`] of opaque records.
+//! Where does a replica keep what it must not forget? In a [`Log`] of opaque records, and in [`snapshots`] of its state.
 //!
 //! What the records mean is the consensus crate's business; this crate keeps their order and knows
 //! which of them are durable.
@@ -23,6 +23,7 @@ mod directory;
 mod faulty;
 
 mod memory;
+
 pub mod snapshots;
 
 pub use directory::{DataDirectory, DirectoryError, DirectoryState};

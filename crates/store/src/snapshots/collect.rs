@@ -39,9 +39,9 @@ impl SnapshotStore {
         self.chunks.remove(&emptied)
     }
 
-    /// As [`SnapshotStore::collect`], but moves nothing.
+    /// As [`SnapshotStore::collect`], but moves nothing. What the snapshots need was marked in this round.
     pub(super) fn collect_dead(&self, gate: &Gate) -> Result<(), SnapshotError> {
-        if self.mark_live(gate)? { self.remove_dead() } else { Ok(()) }
+        if self.mark_target(gate)? { self.remove_dead() } else { Ok(()) }
     }
 
     /// Marks what is needed; false if that is not known.
@@ -59,6 +59,11 @@ impl SnapshotStore {
                 self.mark_pages(&snapshot, snapshot.head.pages().filter(is_new))?;
             }
         }
+        self.mark_target(gate)
+    }
+
+    /// Marks what a transfer needs; false if that is not known yet.
+    fn mark_target(&self, gate: &Gate) -> Result<bool, SnapshotError> {
         let Some(target) = &gate.target else { return Ok(true) };
         if !target.head.pages().all(|page| self.has(&page.digest)) {
             return Ok(false);

@@ -193,9 +193,7 @@ impl SnapshotError {
     pub(super) fn io(file: &str, doing: &'static str, source: io::Error) -> Self {
         let file = file.to_owned();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Self::Full { file, source }
-            }
+            _ if crate::is_full(&source) => Self::Full { file, source },
             io::ErrorKind::UnexpectedEof => Self::Truncated { file },
             _ => Self::Io { file, doing, source },
         }

@@ -2,6 +2,9 @@
 //!
 //! A write may be lost or torn until its file is synced; a name may come or go as it likes until the
 //! directory is synced. Nothing else is assumed, and renaming replaces a name at once.
+//!
+//! The log's [`crate::Files`] is for one thread that appends. Here many threads read at once, files that were removed meanwhile too,
+//! and names are replaced.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -19,7 +19,7 @@ pub(super) enum Fault {
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Default)]
-pub(super) struct FaultyDisk(Arc<Mutex<State>>);
+pub(super) struct CrashingDisk(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -39,7 +39,7 @@ struct Content {
 }
 
 struct Handle {
-    disk: FaultyDisk,
+    disk: CrashingDisk,
     file: usize,
 }
 
@@ -50,7 +50,7 @@ enum Operation {
     Sync,
 }
 
-impl FaultyDisk {
+impl CrashingDisk {
     pub(super) fn boxed(&self) -> Box<dyn Files> {
         Box::new(self.clone())
     }
@@ -148,7 +148,7 @@ impl State {
     }
 }
 
-impl Files for FaultyDisk {
+impl Files for CrashingDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.names())
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use quorate_types::{ChunkId, Height};
 use std::sync::Arc;
 
-use super::disk::{Fault, FaultyDisk};
+use super::disk::{CrashingDisk, Fault};
 use super::{Cluster, Scratch, State, heights};
 use crate::snapshots::{SnapshotError, SnapshotStore, Transfer};
 
@@ -100,7 +100,7 @@ fn a_transfer_goes_on_after_a_restart() {
 #[test]
 fn a_killed_process_keeps_what_it_had_written() {
     let cluster = Cluster::new("a");
-    let disk = FaultyDisk::default();
+    let disk = CrashingDisk::default();
     let target = State::numbered(&cluster, 9, 200, |_| 0);
     let store = cluster.open(disk.boxed()).expect("an empty store");
     let mut transfer = begin(&cluster, &store, &target);
@@ -188,7 +188,7 @@ fn a_full_disk_interrupts_a_transfer_and_no_more() {
     let target = State::numbered(&cluster, 2, 300, |_| 1);
     let kept = State::numbered(&cluster, 1, 50, |_| 0);
     for full_at in [3, 5, 9, 14] {
-        let disk = FaultyDisk::default();
+        let disk = CrashingDisk::default();
         let store = cluster.open(disk.boxed()).expect("an empty store");
         kept.write(&cluster, &store).expect("room");
         let mut transfer = begin(&cluster, &store, &target);

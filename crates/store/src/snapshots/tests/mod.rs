@@ -176,7 +176,8 @@ fn content(chunks: &[(ChunkId, Bytes)]) -> (Content, Vec<(ChunkId, Bytes)>) {
 /// Bytes that depend on the arguments.
 pub(super) fn chunk(number: u64, generation: u64, bytes: usize) -> Vec<u8> {
     let mut random = disk::Random(number << 32 ^ generation);
-    (0..bytes).map(|_| random.below(256) as u8).collect()
+    let words = (0..bytes.div_ceil(8)).flat_map(|_| random.below(u64::MAX).to_le_bytes());
+    words.take(bytes).collect()
 }
 
 /// A directory of the system's that goes away with this.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use quorate_types::Height;
 use std::collections::BTreeMap;
 
-use super::disk::{Fault, FaultyDisk, Random};
+use super::disk::{CrashingDisk, Fault, Random};
 use super::{Cluster, State};
 
 #[derive(Clone, Debug)]
@@ -64,14 +64,14 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 struct World {
     cluster: Cluster,
-    disk: FaultyDisk,
+    disk: CrashingDisk,
     store: std::sync::Arc<crate::snapshots::SnapshotStore>,
     model: BTreeMap<u64, State>,
 }
 
 impl World {
     fn new() -> Self {
-        let (cluster, disk) = (Cluster::new("a"), FaultyDisk::default());
+        let (cluster, disk) = (Cluster::new("a"), CrashingDisk::default());
         let store = cluster.open(disk.boxed()).expect("an empty store");
         Self { cluster, disk, store, model: BTreeMap::new() }
     }
@@ -122,7 +122,7 @@ impl World {
         (model, is_done)
     }
 
-    fn restart(&mut self, disk: FaultyDisk) {
+    fn restart(&mut self, disk: CrashingDisk) {
         self.disk = disk;
         self.store = self.cluster.open(self.disk.boxed()).expect("nothing that counts was lost");
     }
@@ -149,7 +149,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_is_a_map_of_states(events in events()) {

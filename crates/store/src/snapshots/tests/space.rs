@@ -1,6 +1,6 @@
 //! Is space given back, and how much is used meanwhile?
 
-use super::disk::{Fault, FaultyDisk};
+use super::disk::{CrashingDisk, Fault};
 use super::{Cluster, Scratch, State, heights};
 use crate::snapshots::SnapshotError;
 
@@ -8,7 +8,7 @@ use crate::snapshots::SnapshotError;
 fn fifty_snapshots_with_small_changes_take_little_more_than_one() {
     let (cluster, scratch) = (Cluster::new("a"), Scratch::new());
     let store = scratch.open(&cluster).expect("an empty store");
-    let count = 4000;
+    let count = 1500;
     let one = State::numbered(&cluster, 0, count, |_| 0).write(&cluster, &store).expect("room");
     for height in 1..=50 {
         // One per cent, somewhere else each time. A chunk's generation is the last height that changed it.
@@ -16,7 +16,7 @@ fn fifty_snapshots_with_small_changes_take_little_more_than_one() {
             |i: u64| (0..=height).rev().find(|h| *h == 0 || (i * 37 + h).is_multiple_of(100)).unwrap_or(0);
         let state = State::numbered(&cluster, height, count, generation);
         let written = state.write(&cluster, &store).expect("room");
-        assert!(written < one / 20 + 200_000, "{written} of {one}");
+        assert!(written < one / 20 + 60_000, "{written} of {one}");
         store.retain(&heights(&[height - 1, height])).expect("room");
         state.assert_held_by(&store);
         let usage = store.usage();
@@ -31,13 +31,13 @@ fn fifty_snapshots_with_small_changes_take_little_more_than_one() {
 fn many_small_packs_become_few() {
     let (cluster, scratch) = (Cluster::new("a"), Scratch::new());
     let store = scratch.open(&cluster).expect("an empty store");
-    for height in 1..=100 {
+    for height in 1..=60 {
         State::numbered(&cluster, height, height, |_| 0).write(&cluster, &store).expect("room");
         let all: Vec<u64> = (1..=height).collect();
         store.retain(&heights(&all)).expect("room");
         assert!(store.usage().packs < 40, "{:?}", store.usage());
     }
-    for height in 1..=100 {
+    for height in 1..=60 {
         State::numbered(&cluster, height, height, |_| 0).assert_held_by(&store);
     }
 }
@@ -80,7 +80,7 @@ fn a_disk_that_is_full_costs_the_new_snapshot_only() {
     let (old, new) = (State::numbered(&cluster, 1, 300, |_| 0), State::numbered(&cluster, 2, 300, |_| 1));
     let mut writes_seen = 0;
     for full_at in 1.. {
-        let disk = FaultyDisk::default();
+        let disk = CrashingDisk::default();
         let store = cluster.open(disk.boxed()).expect("an empty store");
         old.write(&cluster, &store).expect("room");
         disk.set_fault(Some((disk.operations() + full_at, Fault::Full)));
@@ -109,7 +109,7 @@ fn after_a_failed_sync_nothing_more_is_written() {
     let cluster = Cluster::new("a");
     let (old, new) = (State::numbered(&cluster, 1, 30, |_| 0), State::numbered(&cluster, 2, 30, |_| 1));
     for sync_at in 1..=10 {
-        let disk = FaultyDisk::default();
+        let disk = CrashingDisk::default();
         let store = cluster.open(disk.boxed()).expect("an empty store");
         old.write(&cluster, &store).expect("room");
         disk.set_fault(Some((disk.operations() + sync_at, Fault::Sync)));
