@@ -55,6 +55,8 @@ pub struct Host {
     /// Snapshots that are not durable yet wait while this is not set.
     pub is_snapshotting: bool,
     pub snapshots_waiting: Vec<Arc<StateHead>>,
+    /// The block in which its state machine answers as no other does.
+    pub wrong_at: Option<Height>,
     /// The certificates that were kept beside a snapshot.
     pub certified: Vec<Arc<CheckpointCertificate>>,
 }
@@ -64,6 +66,11 @@ impl Host {
     pub fn recover(&self) -> Recovered {
         let snapshot = self.disk.newest(Recovered::restorable(&self.log));
         Recovered { first: self.first, records: self.log.clone(), snapshot }
+    }
+
+    /// The number of the last record.
+    pub fn appended(&self) -> u64 {
+        self.appended
     }
 
     /// How many records are durable, dropped ones included.
@@ -175,7 +182,7 @@ impl Cluster {
     fn host(&self, i: usize, recovered: Recovered) -> Host {
         Host {
             replica: Replica::new(self.now, self.config(i), recovered.clone()),
-            log: recovered.records,
+            log: recovered.records.clone(),
             events: Vec::new(),
             executed: Vec::new(),
             replies: Vec::new(),
@@ -186,13 +193,14 @@ impl Cluster {
             is_syncing: true,
             crash_at: None,
             unsynced: Vec::new(),
-            appended: 0,
+            appended: recovered.first + recovered.records.len() as u64,
             root: Digest::default(),
             disk: Disk::default(),
             first: recovered.first,
             restored: recovered.snapshot.map(|snapshot| (snapshot.header.header.height, snapshot.head)),
             is_snapshotting: true,
             snapshots_waiting: Vec::new(),
+            wrong_at: None,
             certified: Vec::new(),
         }
     }
@@ -309,8 +317,11 @@ impl Cluster {
                 self.hosts[i].replica.handle(self.now, Input::Verified(peer, result));
             }
             Action::Execute(execution) => {
-                let outcomes =
-                    execution.commands.iter().map(|c| Outcome::Executed(c.command.to_vec())).collect();
+                let is_wrong = self.hosts[i].wrong_at == Some(execution.height);
+                let answer = |command: &quorate_consensus::Command| {
+                    if is_wrong { Outcome::Panicked } else { Outcome::Executed(command.command.to_vec()) }
+                };
+                let outcomes = execution.commands.iter().map(answer).collect();
                 for command in &execution.commands {
                     let root = self.hosts[i].root;
                     self.hosts[i].root = Digest::of_parts("state", &[&root.0, &command.command]);
