@@ -12,7 +12,6 @@ mod status;
 
 mod exit;
 mod files;
-mod kv;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

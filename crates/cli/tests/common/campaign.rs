@@ -6,13 +6,13 @@
 
 use quorate::types::{Digest, Height, SecretKey};
 use quorate::{Client, Durability, SubmitError};
+use quorate_services::kv::{Command, KeyValue, Reply};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
-use super::kv::{Command, KeyValue, Reply};
 use super::processes::Processes;
 use super::{until, within};
 
