@@ -56,7 +56,9 @@ impl Campaign {
             victims.iter().for_each(|victim| processes.start(*victim));
             load.allow(PROGRESS);
             load.wait_for_rest(0).await;
-            wait_until_caught_up(&processes).await;
+            if self.durability == Durability::Memory {
+                wait_until_caught_up(&processes).await;
+            }
         }
         let finished = load.finish().await;
         check_all_there(&processes, &finished).await;
