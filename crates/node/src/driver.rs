@@ -126,6 +126,7 @@ impl Driver {
     async fn run_halted(mut self, sources: Sources) -> Status {
         let Sources { mut control, events, done } = sources;
         drop((events, done));
+        self.parts.journal.flush();
         self.parts.network.shutdown().await;
         self.tell_waiters();
         while let Some(control) = control.recv().await {
