@@ -159,6 +159,7 @@ async fn a_second_replica_on_the_directory_is_refused_and_a_dead_socket_is_repla
     drop(std::os::unix::net::UnixListener::bind(path_in(&scene.directory)).expect("the name is free"));
     let replica = scene.start().expect("a dead socket is replaced");
     assert!(scene.client().await.status().await.expect("an answer").is_recovering, "it ran before: D3");
+    replica.stop().await.expect("it stops");
     drop(replica);
 
     std::fs::write(path_in(&scene.directory), "precious").expect("it writes");
