@@ -68,7 +68,8 @@ fn k3_blocks_that_come_sooner_end_the_transfer() {
     assert!(cluster.run_by(2_000, no_blocks, begun).is_some());
     let no_chunks = |e: &Envelope| if is_chunk(&e.message) { Vec::new() } else { vec![e.message.clone()] };
     assert!(cluster.run_by(2_000, no_chunks, |c| c.committed(LAGGARD) == Height(10)).is_some());
-    assert!(cluster.run_until(1_000, |c| c.hosts[LAGGARD].replica.status().transfer.is_none()));
+    let is_over = |c: &Cluster| c.hosts[LAGGARD].replica.status().transfer.is_none();
+    assert!(cluster.run_by(1_000, no_chunks, is_over).is_some());
     assert!(cluster.installed(LAGGARD).is_empty());
     assert_eq!(cluster.commands(LAGGARD).len(), 10);
 }
@@ -193,6 +194,15 @@ fn k3_who_is_asked_twice_is_no_liar() {
     cluster.run_slow(100, late, |i| i == 0, |_| false);
     assert!(!cluster.refused_of(0).contains(&Rejection::WrongState));
     assert!(!cluster.refused_of(1).contains(&Rejection::WrongState));
+}
+
+/// [K3] A network that brings everything twice makes no liars either.
+#[test]
+fn k3_what_comes_twice_is_no_lie() {
+    let mut cluster = Cluster::with_laggard();
+    let twice = |e: &Envelope| vec![e.message.clone(); 2];
+    assert!(cluster.run_by(1_000, twice, Cluster::has_caught_up).is_some());
+    assert!(!cluster.is_refused(LAGGARD, Rejection::WrongState));
 }
 
 /// [K3] Where every peer is slower than a timeout, what they send late is taken all the same.
