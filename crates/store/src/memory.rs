@@ -94,15 +94,16 @@ impl MemoryLog {
 }
 
 impl Log for MemoryLog {
-    fn append(&mut self, record: Frame) -> Result<Position, StoreError> {
+    fn append_all(&mut self, records: &[Frame]) -> Result<Position, StoreError> {
         let mut contents = self.contents()?;
-        let bytes = contents.bytes.saturating_add(bytes_of(&record));
+        let added = records.iter().map(bytes_of).fold(0, u64::saturating_add);
+        let bytes = contents.bytes.saturating_add(added);
         if bytes > contents.bytes_max {
-            return Err(StoreError::Full { bytes_max: contents.bytes_max });
+            return Err(StoreError::Full { bytes: added });
         }
         let position = contents.end();
         contents.bytes = bytes;
-        contents.records.push_back(record);
+        contents.records.extend(records.iter().cloned());
         Ok(position)
     }
 

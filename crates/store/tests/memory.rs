@@ -47,7 +47,7 @@ fn a_wiped_disk_is_empty_and_counts_from_0() {
     disk.wipe();
     let mut log = disk.open();
     assert_eq!((held(&log), disk.bytes(), log.end()), (vec![], 0, Position(0)));
-    assert_eq!(log.append(record("longer than", "10")), Err(StoreError::Full { bytes_max: 10 }));
+    assert_eq!(log.append(record("longer than", "10")), Err(StoreError::Full { bytes: 13 }));
 }
 
 #[test]
@@ -77,7 +77,10 @@ fn a_full_disk_refuses_and_has_room_again_once_its_front_is_dropped() {
     let mut log = MemoryDisk::with_bytes_max(10).open();
     log.append(record("12345", "67")).expect("room");
     let full = log.append(record("1234", "")).expect_err("no room");
-    assert_eq!(full.to_string(), "the disk is full: 10 bytes");
+    assert_eq!(
+        full.to_string(),
+        "the disk is full: there is no room for 4 more bytes; free some, and the log goes on where it stopped"
+    );
     assert_eq!((log.end(), log.bytes()), (Position(1), 7));
     log.append(record("123", "")).expect("exactly full");
     log.truncate_front(Position(1)).expect("in range");
