@@ -29,10 +29,14 @@
 //! }
 //! ```
 
-pub use quorate_machine::{Context, Frozen, Outcome, Randomness, RestoreError, Snapshot, StateMachine};
+pub use quorate_machine::{
+    CHUNK_BYTES_MAX, ChunkId, ChunkSink, Context, Frozen, Outcome, Randomness, RestoreError, Snapshot,
+    StateMachine, chunk_stream,
+};
 pub use quorate_node::{
-    Client, ClientOptions, ClientStats, Durability, Error, LocalCluster, LocalClusterBuilder, LocalReplica,
-    RejectedWhy, Replica, RequestId, Result, Status, SubmitError, Submitted, Timing, config,
+    Client, ClientOptions, ClientStats, ControlClient, Durability, Error, LocalCluster, LocalClusterBuilder,
+    LocalReplica, LogStatus, RejectedWhy, Replica, RequestId, Result, Status, SubmitError, Submitted, Timing,
+    config,
 };
 pub use quorate_types as types;
 
@@ -44,7 +48,12 @@ pub use quorate_attack::Attack;
 
 /// Tools to test and measure a state machine with.
 pub mod testkit {
-    pub use quorate_machine::determinism::{Divergence, Moment, check_determinism};
+    pub use quorate_machine::determinism::{
+        Divergence, Moment, Run, check_determinism, check_in_this_process,
+    };
+    pub use quorate_machine::{
+        ChunkHasher, ChunkReader, ChunkSource, Content, MemoryChunks, content_of, root_of, root_of_content,
+    };
     pub use quorate_node::floor;
 }
 

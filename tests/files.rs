@@ -150,7 +150,8 @@ async fn garbage_from_a_member_is_rejected_by_name_and_service_goes_on() {
 #[test]
 fn each_mistake_in_the_files_gets_one_sentence_that_says_what_to_do() {
     let hex = |seed: u8| quorate::types::hex::encode(&SecretKey::from_seed([seed; 32]).public().0);
-    let mistakes: [(&str, &str, &str, &str); 9] = [
+    let mistakes: [(&str, &str, &str, &str); 10] = [
+        ("replica-0.toml", "\"sync\"", "\"safe\"", "unknown variant `safe`"),
         ("replica-0.toml", "genesis.json", "nowhere.json", "cannot read"),
         ("replica-0.toml", "genesis = ", "genesys = ", "unknown field `genesys`"),
         ("replica-0.toml", "replica-0.key", "client.key", "is none of this cluster's replicas"),
@@ -184,6 +185,9 @@ fn too_few_replicas_and_a_port_in_use_get_a_sentence() {
 
     let files = Files::new();
     let first = Replica::open(files.path("replica-0.toml"), Journal::default).expect("the ports are free");
+    let error = Replica::open(files.path("replica-0.toml"), Journal::default).expect_err("it runs");
+    assert!(error.to_string().contains("another process runs on this directory"), "{error}");
+    files.edit("replica-0.toml", |text| text.replace("dir = \"replica-0\"", "dir = \"elsewhere\""));
     let error = Replica::open(files.path("replica-0.toml"), Journal::default).expect_err("the port is taken");
     let port = first.peer_address().port();
     assert!(
@@ -246,8 +250,12 @@ impl Files {
     }
 
     fn open_all(&self) -> Vec<Replica> {
-        let open = |id| Replica::open(self.path(format!("replica-{id}.toml")), Journal::default);
-        (0..4).map(|id| open(id).expect("it opens")).collect()
+        let open = |id| {
+            let path = self.path(format!("replica-{id}.toml"));
+            Replica::init(&path).expect("it is new");
+            Replica::open(path, Journal::default).expect("it opens")
+        };
+        (0..4).map(open).collect()
     }
 
     fn client(&self) -> Client<Journal> {

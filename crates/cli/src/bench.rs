@@ -73,7 +73,11 @@ impl Bench {
     async fn measure(&self) -> Result<ExitCode> {
         self.check()?;
         let floor = floor::measure(self.size as usize).await.context("the floor cannot be measured")?;
-        let cluster = LocalCluster::builder().replicas(self.replicas.into()).start(Echo::default).await?;
+        let cluster = LocalCluster::builder()
+            .replicas(self.replicas.into())
+            .durability(DURABILITY)
+            .start(Echo::default)
+            .await?;
         let cluster = Arc::new(cluster);
         let traitor = self.turn_traitor(&cluster).await?;
         let outcome = load::run(&cluster, &self.load()).await;
@@ -196,13 +200,8 @@ fn attack(text: &str) -> Result<Attack, String> {
     text.parse::<Attack>().map_err(|error| error.to_string())
 }
 
-const fn name_of(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Memory => "memory",
-        _ => "other",
-    }
-}
-
+/// There is no other in one process so far.
+const DURABILITY: Durability = Durability::Memory;
 /// Less would measure the timers.
 const SECONDS_MIN: f64 = 0.1;
 /// An hour.

@@ -1,4 +1,4 @@
-//! What happens when the user's code panics? The driver learns what it was doing, and halts.
+//! What happens when the user's code panics? Whoever called it learns what it was doing.
 
 use std::any::Any;
 use std::fmt::Display;

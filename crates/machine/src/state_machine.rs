@@ -25,8 +25,8 @@ pub trait StateMachine: Snapshot + Send + 'static {
     /// Executes one command.
     ///
     /// Runs on a thread of its own, one command after the other, so what takes long here delays
-    /// every later command. Must not panic: a panic stops the replica, and where the cause lies
-    /// in the command it stops all of them.
+    /// every later command. It should not panic: the command is then rejected, and the replica computes its
+    /// state again from the last snapshot, which takes long. See [`Runner`](crate::Runner).
     fn apply(&mut self, command: Self::Command, context: &Context) -> Self::Reply;
 
     /// Answers a query from the state as it is between two blocks.

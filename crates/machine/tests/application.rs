@@ -1,8 +1,8 @@
 //! What do simulator and node see of a user's machine, also when a client lies?
 
 use quorate_machine::{
-    Application, ApplicationFactory, BlockContext, Context, Frozen, Outcome, REPLY_BYTES_MAX, RestoreError,
-    Snapshot, StateMachine, Typed, catch, decode, encode, root_of,
+    Application, ApplicationFactory, BlockContext, ChunkSink, Context, Frozen, Outcome, REPLY_BYTES_MAX,
+    RestoreError, Snapshot, StateMachine, Typed, catch, chunk_stream, decode, encode, root_of,
 };
 use quorate_types::{Digest, Height, PublicKey, RequestNumber, Time};
 use serde::{Deserialize, Serialize};
@@ -99,8 +99,8 @@ impl Snapshot for Large {
     fn freeze(&mut self) -> Box<dyn Frozen> {
         struct Replies(u64);
         impl Frozen for Replies {
-            fn write(self: Box<Self>, out: &mut dyn io::Write) -> io::Result<()> {
-                out.write_all(&self.0.to_le_bytes())
+            fn chunks(self: Box<Self>, out: &mut dyn ChunkSink) -> io::Result<()> {
+                chunk_stream(out, |out| out.write_all(&self.0.to_le_bytes()))
             }
         }
         Box::new(Replies(self.replies))

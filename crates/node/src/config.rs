@@ -10,7 +10,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::{Durability, Error, Result};
 
 /// One replica's configuration, `replica.toml`. Unknown keys are mistakes.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +27,12 @@ pub struct ReplicaFile {
     /// Where every replica can be reached by the others, in the order of genesis, its own address
     /// included.
     pub replicas: Vec<String>,
+    /// The replica's directory, for its data and its control socket; `replica-N` by default, where N is
+    /// its number in genesis.
+    pub dir: Option<PathBuf>,
+    /// What the log survives: `"sync"` by default, or `"memory"`.
+    #[serde(default)]
+    pub durability: Durability,
     /// Spans of time that derive from the network.
     #[serde(default)]
     pub timing: TimingFile,
@@ -100,6 +106,10 @@ pub struct ReplicaConfig {
     pub listen_peers: SocketAddr,
     /// Where it listens for clients.
     pub listen_clients: SocketAddr,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// What its log survives.
+    pub durability: Durability,
     /// Its timing.
     pub timing: Timing,
 }
@@ -124,6 +134,8 @@ impl ReplicaConfig {
             members,
             listen_peers: resolve(&file.listen_peers, path)?,
             listen_clients: resolve(&file.listen_clients, path)?,
+            dir: beside(path, &file.dir.unwrap_or_else(|| format!("replica-{id}").into())),
+            durability: file.durability,
             timing: file.timing.timing().map_err(|problem| content(path, problem))?,
             genesis,
             membership,

@@ -1,10 +1,10 @@
 //! How does the protocol machine meet the world? One task owns it: it takes inputs in batches, gives
 //! them to the machine, and performs what the machine wants in the order in which it wants it.
 //!
-//! The core, the connections and the log share one thread; signatures are checked and commands are
-//! executed on others. Nothing here waits but for the next input.
+//! The core and the connections share one thread; signatures are checked, records are synced and commands
+//! are executed on others. Nothing here waits but for the next input.
 
-use quorate_consensus::{Action, Config, Input, Peer, Record};
+use quorate_consensus::{Action, Config, Input, Peer};
 use quorate_transport::Event;
 use quorate_types::Rejection;
 use std::time::Instant;
@@ -133,6 +133,7 @@ impl Driver {
         self.parts.network.shutdown().await;
         self.parts.verifier.stop();
         self.parts.executor.stop();
+        self.parts.journal.stop();
         status
     }
 
@@ -171,7 +172,8 @@ impl Driver {
         self.tell_waiters();
     }
 
-    /// Performs all actions. Records are synced together, and what waited for them follows.
+    /// Performs all actions. The records among them go to the log together, and what waits for them
+    /// follows once they are durable.
     fn perform(&mut self) {
         loop {
             while let Some(action) = self.parts.core.poll_action() {
@@ -180,23 +182,24 @@ impl Driver {
                 }
                 self.perform_one(action);
             }
+            // First, because a sync takes longest.
+            let persisted = match self.parts.journal.hand_over() {
+                Ok(persisted) => persisted,
+                Err(why) => return self.tally.on_halt(why),
+            };
             self.parts.executor.put(&mut self.to_execute);
             let checked = self.parts.verifier.put(&mut self.to_verify);
-            let synced = match self.parts.journal.sync() {
-                Ok(synced) => synced.map(Input::Persisted),
-                Err(error) => return self.tally.on_halt(format!("the log cannot be synced: {error}")),
-            };
-            if checked.is_empty() && synced.is_none() {
+            if checked.is_empty() && persisted.is_none() {
                 return;
             }
             let now = self.parts.clock.now();
-            checked.into_iter().chain(synced).for_each(|input| self.parts.core.handle(now, input));
+            checked.into_iter().chain(persisted).for_each(|input| self.parts.core.handle(now, input));
         }
     }
 
     fn perform_one(&mut self, action: Action) {
         match action {
-            Action::Persist(number, record) => self.persist(number, &record),
+            Action::Persist(number, record) => self.parts.journal.append(number, record),
             Action::Send(to, message) => self.parts.network.send(to, &message),
             Action::Verify(peer, value) => self.to_verify.push(peer, value),
             Action::Execute(execution) => self.to_execute.push(Work::Execute(execution)),
@@ -209,12 +212,6 @@ impl Driver {
             Action::Reject(peer, why) => self.reject(peer, why),
             Action::Event(event) => self.tally.on_event(&event),
             Action::Halt(halt) => self.tally.on_halt(halt.to_string()),
-        }
-    }
-
-    fn persist(&mut self, number: u64, record: &Record) {
-        if let Err(error) = self.parts.journal.append(number, record) {
-            self.tally.on_halt(format!("the log cannot be written: {error}"));
         }
     }
 
@@ -269,8 +266,9 @@ impl Driver {
     fn status(&self) -> Status {
         let mut status = self.tally.status(self.parts.config.id, self.parts.core.status());
         self.parts.network.describe(&mut status);
+        status.log = self.parts.journal.status();
         if let Some((name, fired)) = core::attack(&self.parts.core) {
-            (status.attack, status.attack_fired) = (Some(name), fired);
+            (status.attack, status.attack_fired) = (Some(name.to_owned()), fired);
         }
         status
     }

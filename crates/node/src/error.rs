@@ -141,6 +141,28 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// A replica's directory cannot be used.
+    #[error("the directory {}: {problem}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A replica's control socket cannot be made, or nobody answers there.
+    #[error("the control socket {}: {problem}", path.display())]
+    Control {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A replica refuses what it was asked over its control socket.
+    #[error("{why}")]
+    Refused {
+        /// Why, in its words.
+        why: String,
+    },
     /// The cluster has no such replica.
     #[error("there is no replica {replica}; this cluster has replicas 0 to {}", count - 1)]
     NoSuchReplica {

@@ -1,101 +1,177 @@
-//! How does what the core must not forget reach the log? One sync for all records of a batch.
+//! How does what the core must not forget reach the log? On a thread of its own, which syncs once for all
+//! that is queued. Rule D1: what is promised leaves only after its `Persisted`.
+//!
+//! The core goes on while a sync runs; what it appends meanwhile waits for that sync and is covered by the
+//! next one. A log in memory is written at once instead: waking a thread would take longer.
 
-use quorate_consensus::{Record, Recovered};
+mod writer;
+
+use quorate_consensus::{Input, Record, Recovered};
 use quorate_store::{Log, StoreError};
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-/// A replica's log with the numbers that the core gives its records.
+use crate::Durability;
+use crate::handover::Handover;
+use crate::status::LogStatus;
+use crate::threads::Threads;
+use writer::{Figures, Writer};
+
+/// The core's end of the log.
+#[derive(Debug)]
 pub(crate) struct Journal {
-    log: Box<dyn Log>,
-    /// The core's number of the last record that is appended and not synced.
-    unsynced: Option<u64>,
+    /// What this batch of inputs brought about so far.
+    gathered: Vec<Entry>,
+    pen: Pen,
+    figures: Arc<Figures>,
 }
 
-impl std::fmt::Debug for Journal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Journal(positions {} to {})", self.log.first(), self.log.end())
-    }
+/// What is to be done with the log, in order.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are records")]
+enum Entry {
+    /// Append the record, which has this number.
+    Record(u64, Record),
+    /// Drop every record before the one with this number.
+    Truncate(u64),
+}
+
+#[derive(Debug)]
+enum Pen {
+    /// On the caller's thread.
+    Here(Writer),
+    /// On a thread of its own.
+    There(Arc<Handover<Entry>>, JoinHandle<()>),
+}
+
+/// A log that was read and is not yet written to.
+pub(crate) struct Opened {
+    writer: Writer,
+    /// Everything that it held.
+    pub(crate) recovered: Recovered,
 }
 
 impl Journal {
-    /// Reads the log. An empty one gets the mark of a fresh start if `is_fresh`; else its replica
-    /// has lost its disk and follows rule D3.
-    pub(crate) fn open(log: Box<dyn Log>, is_fresh: bool) -> Result<(Self, Recovered), String> {
-        let mut journal = Self { log, unsynced: None };
-        let recovered = journal.read()?;
+    /// Reads a log. An empty one gets the mark of a fresh start if `is_fresh`; else its replica has
+    /// lost its disk and follows rule D3.
+    pub(crate) fn open(mut log: Box<dyn Log>, is_fresh: bool) -> Result<Opened, String> {
+        let mut recovered = read(&*log)?;
         if recovered.records.is_empty() && is_fresh {
-            journal
-                .append(0, &Record::Init)
-                .and_then(|()| journal.sync())
-                .map_err(|error| error.to_string())?;
-            return Ok((journal, Recovered::fresh()));
+            let marked = log.append(Record::Init.encode()).and_then(|_| log.sync());
+            marked.map_err(|error| error.to_string())?;
+            recovered = Recovered::fresh();
         }
-        Ok((journal, recovered))
+        Ok(Opened { writer: Writer::new(log), recovered })
     }
 
-    /// Appends a record under the core's number.
-    pub(crate) fn append(&mut self, number: u64, record: &Record) -> Result<(), StoreError> {
-        self.log.append(record.encode())?;
-        self.unsynced = Some(number);
-        Ok(())
+    /// Gets ready to write, on a thread of its own where a sync takes time.
+    pub(crate) fn start(threads: &Threads, writer: Writer, durability: Durability) -> io::Result<Self> {
+        let figures = writer.figures();
+        let pen = match durability {
+            Durability::Memory => Pen::Here(writer),
+            Durability::Sync => {
+                let queue = Arc::new(Handover::new());
+                let thread = threads.start("log", {
+                    let queue = Arc::clone(&queue);
+                    move |threads| write_all(&queue, writer, threads)
+                })?;
+                Pen::There(queue, thread)
+            }
+        };
+        Ok(Self { gathered: Vec::new(), pen, figures })
     }
 
-    /// Makes everything durable; the core's number of the last record, if there was any.
-    pub(crate) fn sync(&mut self) -> Result<Option<u64>, StoreError> {
-        if self.unsynced.is_some() {
-            self.log.sync()?;
-        }
-        Ok(self.unsynced.take())
+    /// Appends a record under the core's number; the next [`Journal::hand_over`] takes it along. The
+    /// first number since the start is 1, and they have no gaps.
+    pub(crate) fn append(&mut self, number: u64, record: Record) {
+        self.gathered.push(Entry::Record(number, record));
     }
 
-    fn read(&self) -> Result<Recovered, String> {
-        let mut records = Vec::new();
-        for entry in self.log.read(self.log.first()).map_err(|error| error.to_string())? {
-            let (position, frame) = entry.map_err(|error| error.to_string())?;
-            let record =
-                Record::decode(&frame).map_err(|why| format!("record {position} is damaged: {why}"))?;
-            records.push(record);
+    /// Drops every record before the one with the core's number `first`, once all that was appended
+    /// before this call is durable. With `first` = 1 that is everything that was there at the start.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the core does not truncate yet"))]
+    pub(crate) fn truncate(&mut self, first: u64) {
+        self.gathered.push(Entry::Truncate(first));
+    }
+
+    /// Hands over everything that was appended. Gives [`Input::Persisted`] if it is durable already;
+    /// else that comes through [`Threads::finish`], as a failure does through [`Threads::fail`].
+    ///
+    /// # Errors
+    /// Why the replica cannot go on, in one sentence.
+    pub(crate) fn hand_over(&mut self) -> Result<Option<Input>, String> {
+        if self.gathered.is_empty() {
+            return Ok(None);
         }
-        Ok(Recovered { records })
+        match &mut self.pen {
+            Pen::Here(writer) => {
+                let written = writer.write(&mut self.gathered).map_err(|error| sentence(&error))?;
+                writer.truncate().map_err(|error| sentence(&error))?;
+                Ok(written.map(Input::Persisted))
+            }
+            Pen::There(queue, _) => {
+                queue.put(&mut self.gathered);
+                Ok(None)
+            }
+        }
+    }
+
+    /// What was written so far and how long the syncs took.
+    pub(crate) fn status(&self) -> LogStatus {
+        self.figures.read()
+    }
+
+    /// Drops what waits, on which nobody relies yet, and waits for the sync that runs.
+    pub(crate) fn stop(self) {
+        if let Pen::There(queue, thread) = self.pen {
+            queue.close();
+            // A panic in it was told when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Opened {
+    /// The two halves: one for the core, one for [`Journal::start`].
+    pub(crate) fn split(self) -> (Recovered, Writer) {
+        (self.recovered, self.writer)
+    }
+}
+
+fn read(log: &dyn Log) -> Result<Recovered, String> {
+    let mut records = Vec::new();
+    for entry in log.read(log.first()).map_err(|error| error.to_string())? {
+        let (position, frame) = entry.map_err(|error| error.to_string())?;
+        let record = Record::decode(&frame).map_err(|why| format!("record {position} is damaged: {why}"))?;
+        records.push(record);
+    }
+    Ok(Recovered { records })
+}
+
+fn write_all(queue: &Handover<Entry>, mut writer: Writer, threads: &Threads) {
+    let mut entries = Vec::new();
+    while queue.take(usize::MAX, &mut entries) {
+        let written = writer.write(&mut entries).and_then(|written| {
+            // At once: whatever waits for it need not wait for a truncation.
+            threads.finish(&mut written.map(Input::Persisted).into_iter().collect());
+            writer.truncate()
+        });
+        if let Err(error) = written {
+            return threads.fail(sentence(&error));
+        }
+    }
+}
+
+/// What the log's error means to the operator (rule D4).
+fn sentence(error: &StoreError) -> String {
+    match error {
+        StoreError::Full { .. } => format!(
+            "the disk of its log is full ({error}); nothing is lost: free space, then start this replica again"
+        ),
+        _ => format!("the log cannot be written: {error}; check the disk, then start this replica again"),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use quorate_store::MemoryDisk;
-    use quorate_types::View;
-
-    #[test]
-    fn a_fresh_log_is_marked_and_a_lost_one_stays_empty() {
-        let disk = MemoryDisk::new();
-        let (_, recovered) = Journal::open(Box::new(disk.open()), false).expect("opens");
-        assert!(recovered.records.is_empty());
-        let (mut journal, recovered) = Journal::open(Box::new(disk.open()), true).expect("opens");
-        assert_eq!(recovered.records, [Record::Init]);
-        assert_eq!(journal.sync(), Ok(None), "the mark is durable");
-    }
-
-    #[test]
-    fn one_sync_covers_all_records_before_it() {
-        let disk = MemoryDisk::new();
-        let (mut journal, _) = Journal::open(Box::new(disk.open()), true).expect("opens");
-        for number in 1..=3 {
-            journal.append(number, &Record::Entered(View(number))).expect("room");
-        }
-        assert_eq!(journal.sync(), Ok(Some(3)));
-        assert_eq!(journal.sync(), Ok(None));
-        disk.crash();
-        let (_, recovered) = Journal::open(Box::new(disk.open()), true).expect("opens");
-        assert_eq!(recovered.records.len(), 4);
-    }
-
-    #[test]
-    fn a_damaged_record_is_named() {
-        let disk = MemoryDisk::new();
-        let mut log = disk.open();
-        log.append(quorate_types::Frame { head: vec![0xff].into(), payload: bytes::Bytes::new() })
-            .expect("room");
-        let why = Journal::open(Box::new(disk.open()), true).expect_err("damaged");
-        assert!(why.starts_with("record 0 is damaged"), "{why}");
-    }
-}
+mod tests;

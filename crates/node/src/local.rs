@@ -18,7 +18,7 @@ use crate::local_replica::LocalReplica;
 use crate::meter::Meter;
 use crate::network::Sockets;
 use crate::node::{Node, Setup};
-use crate::{Error, Result};
+use crate::{Durability, Error, Result};
 
 /// A cluster inside this process, each replica on threads of its own, connected by QUIC on loopback.
 ///
@@ -27,6 +27,7 @@ use crate::{Error, Result};
 pub struct LocalCluster<S> {
     pub(crate) genesis: Genesis,
     pub(crate) membership: Arc<Membership>,
+    durability: Durability,
     timing: Timing,
     application: ApplicationFactory,
     members: Vec<Remote>,
@@ -45,15 +46,6 @@ struct Slot {
     disk: MemoryDisk,
     meter: Arc<Meter>,
     node: Mutex<Option<Node>>,
-}
-
-/// What a replica's log survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Durability {
-    /// The log is kept in this process: it survives the replica's restart.
-    #[default]
-    Memory,
 }
 
 /// Settings of a [`LocalCluster`], each with a default.
@@ -255,6 +247,7 @@ impl<S: StateMachine> LocalCluster<S> {
             is_test: self.genesis.test,
             application: self.application.clone(),
             log: Box::new(slot.disk.open()),
+            durability: self.durability,
             is_fresh: true,
             sockets,
             members: self.members.clone(),
@@ -345,7 +338,6 @@ impl<S: StateMachine> LocalClusterBuilder<S> {
         let sockets: Vec<Sockets> = keys.iter().map(bind).collect::<Result<_>>()?;
         let peer_addresses: Vec<SocketAddr> =
             sockets.iter().map(|sockets| sockets.peers.local_addr()).collect();
-        let Durability::Memory = self.durability;
         let slots = membership.replicas().zip(keys).map(|(id, key)| Slot {
             id,
             key,
@@ -358,6 +350,7 @@ impl<S: StateMachine> LocalClusterBuilder<S> {
             client_addresses: sockets.iter().map(|sockets| sockets.clients.local_addr()).collect(),
             genesis,
             membership,
+            durability: self.durability,
             timing: self.timing,
             application: ApplicationFactory::new(make),
             evidence: EvidenceBoard::new(),

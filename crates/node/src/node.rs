@@ -21,7 +21,7 @@ use crate::network::{Network, Sockets};
 use crate::status::Status;
 use crate::threads::Threads;
 use crate::verify::VerifierPool;
-use crate::{Error, Result, core};
+use crate::{Durability, Error, Result, core};
 
 /// Everything that a replica is made of.
 pub(crate) struct Setup {
@@ -30,6 +30,7 @@ pub(crate) struct Setup {
     pub(crate) is_test: bool,
     pub(crate) application: ApplicationFactory,
     pub(crate) log: Box<dyn Log>,
+    pub(crate) durability: Durability,
     /// Whether an empty log is that of a replica that never signed anything.
     pub(crate) is_fresh: bool,
     pub(crate) sockets: Sockets,
@@ -74,6 +75,11 @@ impl Node {
             Err(_) => return Err(Error::Halted { replica, why: BUG.to_owned() }),
         }
         Ok(Self { replica, is_test, control, ended, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// The replica's number.
+    pub(crate) const fn id(&self) -> ReplicaId {
+        self.replica
     }
 
     /// How the replica is doing.
@@ -179,8 +185,10 @@ fn assemble(
     let replica = setup.config.id;
     let refused = |error: io::Error| Error::Thread { replica, error };
     let clock = Clock::start();
-    let (journal, recovered) =
+    let opened =
         Journal::open(setup.log, setup.is_fresh).map_err(|problem| Error::Log { replica, problem })?;
+    let (recovered, writer) = opened.split();
+    let journal = Journal::start(threads, writer, setup.durability).map_err(refused)?;
     let network = Network::start(replica, setup.sockets, &setup.members, events)?;
     let checks = Verifier::new(Arc::clone(&setup.config.membership), setup.config.parameters.clone());
     let verifier = VerifierPool::start(threads, &checks, setup.verifier_threads).map_err(refused)?;

@@ -2,7 +2,6 @@
 
 use quorate_consensus::{Config, Limits};
 use quorate_machine::{ApplicationFactory, StateMachine};
-use quorate_store::MemoryDisk;
 use quorate_transport::{ClientSocket, PeerSocket};
 use quorate_types::ReplicaId;
 use std::net::SocketAddr;
@@ -10,6 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::ReplicaConfig;
+use crate::control::{ControlServer, ControlSocket};
+use crate::directory::Directory;
 use crate::evidence::EvidenceBoard;
 use crate::network::Sockets;
 use crate::node::{Node, Setup};
@@ -19,17 +20,30 @@ use crate::{Error, Result, Status};
 #[derive(Debug)]
 pub struct Replica {
     id: ReplicaId,
+    /// Dropped before the node: it holds a handle on it.
+    _control: ControlServer,
     node: Node,
     peer_address: SocketAddr,
     client_address: SocketAddr,
 }
 
 impl Replica {
+    /// Prepares the directory of the replica that a configuration file describes: it never ran before, so
+    /// nothing is signed with its key. Do this once for each key, and never after a loss.
+    ///
+    /// # Errors
+    /// [`Error`], also if the directory holds something already.
+    pub fn init(path: impl AsRef<Path>) -> Result<ReplicaId> {
+        let config = ReplicaConfig::read(path)?;
+        Directory::init(&config)?;
+        Ok(config.id)
+    }
+
     /// Starts the replica that a configuration file describes, with a state machine that `make` makes
     /// in its initial state. It serves when this returns.
     ///
-    /// Its log is kept in memory: after a restart of the process it knows nothing, so run it
-    /// only where that is wanted.
+    /// Its directory must have been prepared by [`Replica::init`], once; else it counts as one that lost
+    /// its disk, and waits until the others let it take part again (rule D3).
     ///
     /// # Errors
     /// [`Error`], one sentence for each mistake in the files that says what to do.
@@ -49,15 +63,16 @@ impl Replica {
         make: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
         let id = config.id;
+        let directory = Directory::open(&config)?;
+        let control = ControlSocket::bind(&config.dir)?;
         let sockets = Sockets {
             peers: PeerSocket::bind(config.listen_peers, &config.key)?,
             clients: ClientSocket::bind(config.listen_clients, &config.key)?,
         };
         let (peer_address, client_address) = (sockets.peers.local_addr(), sockets.clients.local_addr());
-        tracing::warn!(
-            replica = %id,
-            "the log is kept in memory: this replica forgets everything when its process ends"
-        );
+        // The last step that a second process on this directory does not reach.
+        let opened = directory.log()?;
+        let others = config.members.iter().map(|member| member.id).filter(|other| *other != id).collect();
         let node = Node::start(Setup {
             config: Config {
                 id,
@@ -69,19 +84,22 @@ impl Replica {
             },
             is_test: config.genesis.test,
             application: ApplicationFactory::new(make),
-            log: Box::new(MemoryDisk::new().open()),
-            is_fresh: true,
+            log: opened.log,
+            durability: opened.durability,
+            is_fresh: opened.is_fresh,
             sockets,
             members: config.members,
             evidence: EvidenceBoard::new(),
             meter: Arc::default(),
             verifier_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
         })?;
+        let control = ControlServer::start(control, node.clone(), others)
+            .map_err(|error| Error::Thread { replica: id, error })?;
         tracing::info!(replica = %id, peers = %peer_address, clients = %client_address, "serves");
-        Ok(Self { id, node, peer_address, client_address })
+        Ok(Self { id, _control: control, node, peer_address, client_address })
     }
 
-    /// Runs until Ctrl-C, or until it is stopped elsewhere, then ends everything.
+    /// Runs until Ctrl-C or SIGTERM, or until it is stopped elsewhere, then ends everything.
     ///
     /// # Errors
     /// [`Error::Halted`] as soon as the replica halts, with the reason; [`Error::StillRunning`].
@@ -94,8 +112,7 @@ impl Replica {
                 self.stop().await?;
                 why.map_or(Ok(()), |why| Err(Error::Halted { replica: self.id, why }))
             }
-            // Without the signal there is only `stop`.
-            Ok(()) = tokio::signal::ctrl_c() => self.stop().await,
+            () = signalled() => self.stop().await,
         }
     }
 
@@ -128,5 +145,19 @@ impl Replica {
     /// How it is doing, or what it said last if it is stopped.
     pub async fn status(&self) -> Status {
         self.node.status().await
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM. Where the system gives neither there is only `stop`.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }

@@ -2,12 +2,12 @@
 
 use quorate_consensus::{CommitRule, Event, Peer, ReplicaStatus};
 use quorate_transport::{Counters, Reason};
-use quorate_types::{Height, Rejection, ReplicaId, View};
-use serde::Serialize;
+use quorate_types::{Digest, Height, Rejection, ReplicaId, View};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What a replica says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Which replica.
     pub replica: ReplicaId,
@@ -27,6 +27,8 @@ pub struct Status {
     pub executed: Height,
     /// The height of its stable checkpoint.
     pub stable: Height,
+    /// The root of the state at that checkpoint, equal at all replicas; `None` before the first.
+    pub stable_root: Option<Digest>,
     /// Whether it lost its disk and waits until it may take part again.
     pub is_recovering: bool,
     /// The replicas that it is connected to.
@@ -44,12 +46,31 @@ pub struct Status {
     pub rejections: BTreeMap<String, u64>,
     /// Since it started: frames that it did not send because a receiver was slow, gone or cut off.
     pub frames_dropped: u64,
+    /// What it wrote to its log.
+    pub log: LogStatus,
     /// Pieces of evidence that it reported since it started.
     pub evidence: u64,
     /// The attack that it runs, in a test cluster.
-    pub attack: Option<&'static str>,
+    pub attack: Option<String>,
     /// How often that attack really deviated from the protocol.
     pub attack_fired: u64,
+}
+
+/// What a replica wrote to its log, since it started where nothing else is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStatus {
+    /// Syncs. Records over syncs is what one sync carries.
+    pub syncs: u64,
+    /// Records that were made durable.
+    pub records: u64,
+    /// Bytes of these records.
+    pub bytes: u64,
+    /// Microseconds that all syncs took.
+    pub sync_us_total: u64,
+    /// Microseconds that the longest sync took.
+    pub sync_us_max: u64,
+    /// Bytes of all records that the log holds now.
+    pub bytes_held: u64,
 }
 
 impl Status {
@@ -69,6 +90,7 @@ pub(crate) struct Tally {
     view_changes: u64,
     commits_fast: u64,
     commits_slow: u64,
+    stable_root: Option<Digest>,
     halted: Option<String>,
 }
 
@@ -93,7 +115,8 @@ impl Tally {
             Event::Entered(view) => tracing::info!(%view, "entered a view"),
             Event::Recovering => tracing::warn!("the disk was empty: waits until it may take part again"),
             Event::Recovered(view) => tracing::info!(%view, "takes part again"),
-            Event::Stable(..) | Event::Certified { .. } => tracing::trace!(?event),
+            Event::Stable(_, root) => self.stable_root = Some(*root),
+            Event::Certified { .. } => tracing::trace!(?event),
         }
     }
 
@@ -121,6 +144,7 @@ impl Tally {
             committed: machine.committed,
             executed: machine.executed,
             stable: machine.stable,
+            stable_root: self.stable_root,
             is_recovering: machine.is_recovering,
             view_changes: self.view_changes,
             commits_fast: self.commits_fast,

@@ -1,7 +1,6 @@
 //! What came out? One JSON object whose names are a contract, or a table.
 
 use anyhow::Result;
-use quorate::Durability;
 use serde::Serialize;
 use std::io::Write;
 
@@ -56,7 +55,7 @@ impl Measured {
             clients: bench.clients,
             size: bench.size,
             replicas: bench.replicas,
-            durability: super::name_of(Durability::default()),
+            durability: super::DURABILITY.name(),
             requests_per_signature: outcome.requests_per_signature,
             errors: recorder.errors.values().sum(),
             view_changes,
