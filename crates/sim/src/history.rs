@@ -186,6 +186,13 @@ impl History {
             }
             Observation::Durable(replica, through) => self.take_durable(*replica, *through),
             Observation::Event(replica, event) => self.take_event(*replica, event),
+            // What no sync covered may have survived the crash, and whatever was read is durable.
+            Observation::Recovered(replica, records) => {
+                for record in *records {
+                    self.take_appended(*replica, 0, record);
+                }
+                self.take_durable(*replica, 0);
+            }
             Observation::Stopped(replica) => self.replicas[replica.index()].appended.clear(),
             Observation::Wiped(replica) => {
                 let facts = &mut self.replicas[replica.index()];

@@ -25,6 +25,14 @@ pub enum Observation<'a> {
     Restored(ReplicaId, Height),
     /// The root of a replica's state after the block of this height.
     Root(ReplicaId, Height, Digest),
+    /// A replica's state after the block of this height, with this root, is durable.
+    StateDurable(ReplicaId, Height, Digest),
+    /// What any replica's disk holds after its log was cut: records and states.
+    DiskUse(ReplicaId, u64, u64),
+    /// Any replica stopped because its disk failed, and says so.
+    DiskFailed(ReplicaId, &'a str),
+    /// A replica reads its log when it starts.
+    Recovered(ReplicaId, &'a [Record]),
     /// A replica showed a proof against somebody.
     Reported(ReplicaId, &'a Evidence),
     /// A replica stopped because going on would do harm.

@@ -114,6 +114,17 @@ impl FaultyDisk {
         self.lock().faults.insert(operation, fault);
     }
 
+    /// Takes back every planned fault that has not happened.
+    pub fn forget_faults(&self) {
+        self.lock().faults.clear();
+    }
+
+    /// Whether the power failed and did not come back.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.lock().is_off
+    }
+
     /// Limits the length of all files together, or lifts the limit.
     pub fn set_bytes_max(&self, bytes_max: Option<u64>) {
         self.lock().bytes_max = bytes_max;
