@@ -13,8 +13,8 @@ use quorate_store::{DiskLog, FaultyDisk, Log, LogIdentity, LogSettings, Position
 use quorate_types::{Frame, Height};
 use std::collections::VecDeque;
 
-pub use images::Part;
 pub(crate) use images::Image;
+pub use images::Part;
 pub(crate) use snapshots::Snapshots;
 use witness::Witness;
 
@@ -88,7 +88,9 @@ impl Disk {
     /// Begins a sync of everything that waits, unless one is running or nothing waits. Gives the
     /// last sequence number that it covers.
     pub(crate) fn begin_sync(&mut self) -> Result<Option<u64>, DiskError> {
-        let Some((through, _)) = self.waiting.back().filter(|_| self.syncing.is_none()) else { return Ok(None) };
+        let Some((through, _)) = self.waiting.back().filter(|_| self.syncing.is_none()) else {
+            return Ok(None);
+        };
         self.syncing = Some(*through);
         let mut frames = Vec::with_capacity(self.waiting.len());
         for (sequence, frame) in self.waiting.drain(..) {
@@ -129,7 +131,8 @@ impl Disk {
         let files = Box::new(self.log_files.files());
         let opened = DiskLog::open(files, self.identity, self.settings);
         let log = opened.map_err(|error| self.named(error))?;
-        let read: Result<Vec<(Position, Frame)>, StoreError> = log.read(Position(0)).and_then(Iterator::collect);
+        let read: Result<Vec<(Position, Frame)>, StoreError> =
+            log.read(Position(0)).and_then(Iterator::collect);
         let frames = read.map_err(|error| self.named(error))?;
         let first = log.first().0;
         self.witness.judge(first, frames.iter().map(|(_, frame)| frame)).map_err(DiskError::Wrong)?;
@@ -183,6 +186,19 @@ impl Disk {
                 DiskError::Damaged(error.to_string())
             }
             _ => DiskError::Failed(error.to_string()),
+        }
+    }
+}
+
+impl DiskError {
+    /// What a report calls it.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::PowerLost => "stopped: power lost at an operation",
+            Self::Full(_) => "stopped: disk full",
+            Self::Failed(_) => "stopped: disk failed",
+            Self::Damaged(_) => "stopped: damage found",
+            Self::Wrong(_) => "wrong",
         }
     }
 }

@@ -87,6 +87,7 @@ impl World {
     pub(crate) fn install(&mut self, replica: ReplicaId, head: Arc<StateHead>) {
         match self.hosts[replica.index()].install(&head) {
             Ok(Ok(sessions)) => {
+                self.counters.happened.insert("state installed");
                 let (height, root) = (head.height, head.root());
                 self.observe_of(replica, Observation::Root(replica, height, root));
                 self.observe_of(replica, Observation::StateDurable(replica, height, root));
@@ -126,6 +127,7 @@ impl World {
     pub(crate) fn on_disk_error(&mut self, replica: ReplicaId, error: DiskError) {
         self.tell(|| format!("replica {replica} stops: {error}"));
         self.observe(Observation::DiskFailed(replica, &error.to_string()));
+        self.counters.happened.insert(error.kind());
         match error {
             DiskError::PowerLost => self.crash(replica),
             DiskError::Full(_) | DiskError::Failed(_) => self.kill(replica),

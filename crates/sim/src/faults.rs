@@ -172,6 +172,7 @@ impl World {
     /// Lets a fault strike.
     pub(crate) fn strike(&mut self, fault: &Fault) {
         self.tell(|| format!("{fault:?}"));
+        self.counters.happened.insert(fault.kind());
         match fault {
             Fault::Cut { from, to } => self.network.cut(ReplicaId(*from), ReplicaId(*to)),
             Fault::Partition { groups } => self.keep_links(groups),

@@ -36,6 +36,7 @@ pub mod invariants;
 mod observe;
 
 mod campaign;
+mod episodes;
 mod plan;
 mod run;
 mod sim;

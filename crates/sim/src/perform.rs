@@ -130,6 +130,11 @@ impl World {
         if let Said::Committed { digest, .. } = event {
             self.delays.on_commit(self.now, replica, digest);
         }
+        match event {
+            Said::Fetching(_) => drop(self.counters.happened.insert("state asked for")),
+            Said::Recovering => drop(self.counters.happened.insert("disk known to be lost")),
+            _ => {}
+        }
         self.tell(|| format!("replica {replica}: {event:?}"));
         self.observe_of(replica, Observation::Event(replica, event));
     }

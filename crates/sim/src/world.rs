@@ -5,7 +5,7 @@ use quorate_consensus::{Input, Peer, client::ClientInput};
 use quorate_machine::ApplicationFactory;
 use quorate_types::message::{ClientMessage, Message};
 use quorate_types::{Authenticated, Evidence, Rejection, ReplicaId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::audit::Audit;
@@ -77,6 +77,8 @@ pub(crate) struct Counters {
     pub(crate) sent: [u64; Message::KINDS.len()],
     /// Refused messages by reason.
     pub(crate) rejections: BTreeMap<Rejection, u64>,
+    /// What happened at least once: faults by their kinds, stops for the disk's sake, states fetched.
+    pub(crate) happened: BTreeSet<&'static str>,
     /// Proofs that honest replicas showed, each once.
     pub(crate) evidence: Vec<Arc<Evidence>>,
 }

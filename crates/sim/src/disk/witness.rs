@@ -47,14 +47,21 @@ impl Witness {
     ) -> Result<(), String> {
         let (lowest, end) = (first + 1, first + read.len() as u64);
         if !self.is_doubtful && end < self.durable {
-            return Err(format!("records up to {} had been durable, and the log ends at {end}", self.durable));
+            return Err(format!(
+                "records up to {} had been durable, and the log ends at {end}",
+                self.durable
+            ));
         }
         if !self.is_doubtful && lowest > self.dropped.max(1) {
-            return Err(format!("records from {} on are needed, and the log begins at {lowest}", self.dropped));
+            return Err(format!(
+                "records from {} on are needed, and the log begins at {lowest}",
+                self.dropped
+            ));
         }
         let mut kept = VecDeque::with_capacity(read.len());
         for (number, record) in (lowest..).zip(read) {
-            let known = number.checked_sub(self.first).and_then(|at| self.written.get(usize::try_from(at).ok()?));
+            let known =
+                number.checked_sub(self.first).and_then(|at| self.written.get(usize::try_from(at).ok()?));
             if known.is_some_and(|known| known != record) || (known.is_none() && number >= self.dropped) {
                 return Err(format!("record {number} is not the one that was written there"));
             }
