@@ -168,6 +168,8 @@ impl Disk {
     /// that it lost anything.
     pub(crate) fn wipe(&mut self, with_mark: bool) {
         self.close();
+        // It is another disk, without the old one's faults.
+        self.heal();
         self.log_files.wipe();
         self.state_files.wipe();
         self.witness = Witness::default();

@@ -45,6 +45,7 @@ impl World {
     }
 
     pub(crate) fn truncate(&mut self, replica: ReplicaId, number: u64, height: Height) {
+        self.observe_of(replica, Observation::Cut(replica, height));
         match self.hosts[replica.index()].disk.truncate(number, height) {
             Ok((records, states)) => self.observe(Observation::DiskUse(replica, records, states)),
             Err(error) => self.on_disk_error(replica, error),
@@ -91,6 +92,7 @@ impl World {
                 let (height, root) = (head.height, head.root());
                 self.observe_of(replica, Observation::Root(replica, height, root));
                 self.observe_of(replica, Observation::StateDurable(replica, height, root));
+                self.observe_of(replica, Observation::Installing(replica, height));
                 self.observe_of(replica, Observation::Restored(replica, height));
                 let after = self.queue_up(replica);
                 self.push_input(after, replica, Input::Installed(head, sessions.into()));

@@ -268,12 +268,9 @@ impl World {
             Ok(records) => records,
             Err(error) => return self.on_disk_error(replica, error),
         };
-        self.observe_of(replica, Observation::Recovered(replica, &records));
         let states = self.hosts[replica.index()].disk.states();
         let roots: Vec<_> = states.map(|states| states.roots().collect()).unwrap_or_default();
-        for (height, root) in roots {
-            self.observe_of(replica, Observation::StateDurable(replica, height, root));
-        }
+        self.observe_of(replica, Observation::Recovered(replica, &records, &roots));
         self.observe_of(replica, Observation::Started(replica));
         let restored = self.hosts[replica.index()].restored;
         self.observe_of(replica, Observation::Restored(replica, restored));
