@@ -21,6 +21,8 @@ mod faulty;
 
 mod memory;
 
+pub mod mutation;
+
 pub use directory::{DataDirectory, DirectoryError, DirectoryState};
 pub use directory_files::DirectoryFiles;
 pub use disk_log::{DiskLog, LogSettings};
