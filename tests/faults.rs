@@ -5,7 +5,6 @@ mod common;
 use common::{Command, Journal, append_in_order, list, start, stop, until, within};
 use quorate::prelude::*;
 use quorate::types::{Height, ProtocolParameters};
-use std::time::Duration;
 
 #[tokio::test]
 async fn a_stopped_replica_is_not_missed_and_catches_up_when_it_is_back() {
@@ -118,33 +117,9 @@ async fn without_a_quorum_nothing_commits_and_after_healing_everything_does() {
     stop(cluster).await;
 }
 
-#[tokio::test]
-async fn a_state_machine_that_panics_halts_its_replica_with_one_sentence() {
-    // Only the replica whose machine is made first has the bug.
-    let first = std::sync::atomic::AtomicBool::new(true);
-    let make = move || Fragile { breaks: first.swap(false, std::sync::atomic::Ordering::SeqCst), sum: 0 };
-    let cluster = LocalCluster::start(4, make).await.expect("the cluster starts");
-    let client = cluster.client().await.expect("a client");
-    assert_eq!(within("a request", client.submit(1)).await.expect("it finishes").reply, 1);
-    let submitted = within("a request", client.submit(13)).await.expect("the others serve on");
-    assert_eq!(submitted.reply, 14);
-
-    let replica = cluster.replica(0);
-    let halted = within("the replica halts", replica.wait_for(|status| status.halted.is_some())).await;
-    let why = halted.expect("it runs on to say why").halted.expect("it halted");
-    let place =
-        format!("request {} of client {} at height {}", submitted.id.number, client.key(), submitted.height);
-    assert!(why.contains(&place), "{why}");
-    assert!(why.contains("thirteen is too much"), "{why}");
-
-    assert_eq!(within("a request", client.submit(2)).await.expect("the others serve on").reply, 16);
-    within("the cluster stops", cluster.stop()).await.expect("it stops");
-}
-
-/// A machine with a bug, in one replica only.
-#[derive(Clone, Serialize, Deserialize)]
+/// A machine with a bug, in replica 0 only.
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Fragile {
-    breaks: bool,
     sum: u64,
 }
 
@@ -155,8 +130,10 @@ impl StateMachine for Fragile {
     type Answer = u64;
 
     fn apply(&mut self, number: u64, _: &Context) -> u64 {
-        assert!(!(self.breaks && number == 13), "thirteen is too much");
+        let is_first = std::thread::current().name().is_some_and(|name| name.starts_with("replica-0-"));
+        // A panic in the middle: half of the change is made.
         self.sum += number;
+        assert!(!(is_first && number == 13), "thirteen is too much");
         self.sum
     }
 
@@ -166,24 +143,40 @@ impl StateMachine for Fragile {
 }
 
 #[tokio::test]
-async fn a_command_that_panics_everywhere_halts_the_cluster_and_the_client_learns_that_it_does_not_know() {
-    let cluster = start(4).await;
-    let options = quorate::ClientOptions { deadline: Duration::from_secs(3), ..Default::default() };
-    let client = cluster.client_with(&options).await.expect("a client");
-    append_in_order(&client, 0..2).await;
-    let error = within("the deadline passes", client.submit(Command::Panic)).await.expect_err("no reply");
-    assert!(matches!(error, SubmitError::Unknown { .. }), "{error}");
-    // When two have halted, the others cannot commit it any more.
-    within("two replicas halt", async {
-        let mut halted = 0;
-        while halted < 2 {
-            halted = 0;
-            for replica in cluster.replicas() {
-                halted += usize::from(replica.status().await.expect("it runs").halted.is_some());
-            }
-        }
-    })
-    .await;
+async fn a_replica_that_panics_alone_is_stopped_by_its_result() {
+    let cluster = LocalCluster::start(4, Fragile::default).await.expect("the cluster starts");
+    let client = cluster.client().await.expect("a client");
+    assert_eq!(within("a request", client.submit(1)).await.expect("it finishes").reply, 1);
+    let submitted = within("a request", client.submit(13)).await.expect("the others agree");
+    assert_eq!(submitted.reply, 14);
+    assert_eq!(within("a request", client.submit(2)).await.expect("the others serve on").reply, 16);
+    assert_eq!(within("a request", client.submit(3)).await.expect("the others serve on").reply, 19);
+
+    let replica = cluster.replica(0);
+    let halted = within("the replica halts", replica.wait_for(|status| status.halted.is_some())).await;
+    let why = halted.expect("it runs on to say why").halted.expect("it halted");
+    assert!(why.contains(&format!("the state after height {} has root", submitted.height)), "{why}");
+    assert_eq!(within("a request", client.submit(4)).await.expect("the others serve on").reply, 23);
+    within("the cluster stops", cluster.stop()).await.expect("it stops");
+}
+
+#[tokio::test]
+async fn a_command_that_panics_everywhere_is_rejected_and_leaves_no_trace() {
+    let protocol = ProtocolParameters { checkpoint_interval: 4, window: 8, ..ProtocolParameters::default() };
+    let cluster = LocalCluster::builder().protocol(protocol).start(Journal::default).await;
+    let cluster = cluster.expect("the cluster starts");
+    let client = cluster.client().await.expect("a client");
+    for round in 0..3 {
+        append_in_order(&client, 5 * round..5 * round + 5).await;
+        let error = within("an answer", client.submit(Command::Panic)).await.expect_err("it panics");
+        let outcome = quorate::RejectedWhy::Outcome(quorate::Outcome::Panicked);
+        assert!(matches!(error, SubmitError::Rejected { why } if why == outcome));
+    }
+    assert_eq!(list(&client).await, (0..15).collect::<Vec<_>>());
+    for replica in cluster.replicas() {
+        let status = until("a checkpoint is stable", replica, |status| status.stable >= Height(16)).await;
+        assert_eq!((status.halted, status.view_changes), (None, 0));
+    }
     stop(cluster).await;
 }
 

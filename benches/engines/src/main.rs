@@ -1,9 +1,11 @@
-//! Which engine could keep a replica's log? The load of a replica, the same for every candidate: records of 200 B to
-//! 1 MiB, one sync for each batch, the front dropped at each checkpoint; then a restart, and a flipped byte.
+//! Which engine could keep a replica's log? The load of a replica, the same for every candidate: records of
+//! 200 B to 1 MiB, one sync for each batch, the front dropped at each checkpoint; then a restart, and a
+//! flipped byte.
 //!
 //! `cargo run --release -- DIR [ENGINE..]` measures in DIR, which must be on the disk in question.
 
 mod engines;
+mod quorate;
 mod segments;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -27,13 +29,14 @@ pub trait Engine {
 
 type Open = fn(&Path) -> Result<Box<dyn Engine>, Failure>;
 
-const CANDIDATES: [(&str, Open); 7] = [
+const CANDIDATES: [(&str, Open); 8] = [
     ("raft-engine", engines::raft),
     ("fjall", engines::fjall),
     ("redb", engines::redb),
     ("segments-growing", segments::growing),
     ("segments-reserved", segments::reserved),
     ("segments-sparse", segments::sparse),
+    ("quorate", quorate::open),
     ("segments-reused", segments::reused),
 ];
 
@@ -145,7 +148,8 @@ fn recovery(path: &Path, open: Open) -> Result<(), Failure> {
     Ok(())
 }
 
-/// 2000 durable records, the process killed, one byte in or around record 1000 flipped: what does the next process see?
+/// 2000 durable records, the process killed, one byte in or around record 1000 flipped: what does the next
+/// process see?
 fn flipped(path: &Path, open: Open) -> Result<(), Failure> {
     let mut engine = fresh(path, open)?;
     for position in 0..RECORDS {

@@ -1,4 +1,5 @@
-//! What does the disk itself allow? Bare files of 64 MiB, written in order, synced, and removed or reused whole.
+//! What does the disk itself allow? Bare files of 64 MiB, written in order, synced, and removed or reused
+//! whole.
 
 use crate::{Engine, Failure};
 use std::collections::VecDeque;

@@ -63,8 +63,32 @@ attacks! {
         "Sends recorded messages, its own and others', again, later and to others.";
     LieToClients = "lie_to_clients", a::lie_to_clients(),
         "Tells clients wrong outcomes, heights, clocks and views.";
-    CorruptCheckpoints = "corrupt_checkpoints", a::corrupt_checkpoints(),
+    BadCheckpointDigest = "bad_checkpoint_digest", a::bad_checkpoint_digest(),
         "Vouches for states and results that nobody has.";
+    CheckpointEquivocation = "checkpoint_equivocation", a::checkpoint_equivocation(),
+        "Vouches for one state before some replicas and for another before others.";
+    CorruptChunk = "corrupt_chunk", a::corrupt_chunk(),
+        "Hands out chunks of a state with a flipped bit, or cut short.";
+    SelfConsistentLie = "self_consistent_lie", a::self_consistent_lie(),
+        "Serves an invented state whose head, pages and chunks fit each other.";
+    StaleSnapshot = "stale_snapshot", a::stale_snapshot(),
+        "Shows the oldest checkpoint that it can prove and the oldest state that it has.";
+    ProofIndexMismatch = "proof_index_mismatch", a::proof_index_mismatch(),
+        "Serves genuine chunks that are others than those that were asked for.";
+    HeightLie = "height_lie", a::height_lie(),
+        "Names heights far above and far below everybody's.";
+    ViewLie = "view_lie", a::view_lie(),
+        "Names views that nobody entered, with proofs that prove nothing.";
+    EndlessChunks = "endless_chunks", a::endless_chunks(),
+        "Answers one question for chunks with a stream that does not end.";
+    DripFeed = "drip_feed", a::drip_feed(),
+        "Serves a state so slowly that no single answer is late.";
+    WithholdState = "withhold_state", a::withhold_state(),
+        "Says that it has the newest checkpoint and serves nothing of it.";
+    LieAboutSeen = "lie_about_seen", a::lie_about_seen(),
+        "Tells replicas that they signed what they did not.";
+    Amnesia = "amnesia", a::amnesia(),
+        "Acts as if it had started from an old disk, and signs again what it signed otherwise.";
 }
 
 impl Attack {

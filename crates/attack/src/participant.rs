@@ -1,7 +1,8 @@
 //! How is a replica turned, and turned back? One type that drivers drive like a replica.
 
 use quorate_consensus::{Action, Config, Input, Recipients, Replica, ReplicaStatus};
-use quorate_types::{ReplicaId, SecretKey, Time};
+use quorate_types::message::{Message, Status};
+use quorate_types::{Authenticated, ReplicaId, SecretKey, Time};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use std::collections::VecDeque;
@@ -80,6 +81,7 @@ impl Participant {
             return self.replica.handle(now, input);
         };
         let machine = (self.replica.status(), self.replica.poll_timeout());
+        let Some(input) = byzantine.excuse(input) else { return };
         if byzantine.take(now, machine, &mut self.out, &input) {
             self.replica.handle(now, input);
         }
@@ -138,6 +140,19 @@ impl Byzantine {
         random.set_stream(u64::from(config.id.0));
         let (config, delayed) = (config.clone(), Delayed::default());
         Self { adversary, config, colluders, random, delayed, fired: 0 }
+    }
+
+    /// What the adversary signed behind the machine's back would make the machine believe that its disk was rolled
+    /// back, and fall silent: it hears nothing of that.
+    fn excuse(&self, input: Input) -> Option<Input> {
+        let Input::Message(message) = input else { return Some(input) };
+        let (from, message) = message.into_parts();
+        let message = match message {
+            Message::Evidence(evidence) if evidence.replica == self.config.id => return None,
+            Message::Status(status) => Message::Status(Status { seen: None, ..status }),
+            other => other,
+        };
+        Some(Input::Message(Authenticated::from_channel(from, message)))
     }
 
     /// Lets the adversary act on an input; says whether the machine gets it. `due` is when the
@@ -200,12 +215,7 @@ impl Byzantine {
 
     /// A broadcast that passed unchanged stays one action: an adversary that does nothing leaves
     /// no trace, and the driver encodes the message once.
-    fn join_broadcast(
-        &self,
-        out: &mut VecDeque<Action>,
-        before: usize,
-        message: quorate_types::message::Message,
-    ) {
+    fn join_broadcast(&self, out: &mut VecDeque<Action>, before: usize, message: Message) {
         let membership = &self.config.membership;
         let others = membership.replicas().filter(|replica| *replica != self.config.id);
         let is_unchanged = out.len() - before == membership.quorums().n() - 1

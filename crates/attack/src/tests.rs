@@ -5,4 +5,5 @@ mod equivocation;
 mod messages;
 mod seam;
 mod stage;
+mod states;
 mod view_changes;

@@ -49,6 +49,9 @@ pub(crate) struct Bench {
     /// were answered, and timed from then. Without it every client keeps its window full.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
+    /// What the replicas' logs survive: `sync` writes to a temporary directory (see TMPDIR), `memory` writes nothing.
+    #[arg(long, default_value = "sync", value_parser = crate::testnet::durability)]
+    durability: Durability,
     /// What the clients ask for; `write` is all there is so far.
     #[arg(long, default_value = "write", value_parser = workload)]
     workload: String,
@@ -75,7 +78,7 @@ impl Bench {
         let floor = floor::measure(self.size as usize).await.context("the floor cannot be measured")?;
         let cluster = LocalCluster::builder()
             .replicas(self.replicas.into())
-            .durability(DURABILITY)
+            .durability(self.durability)
             .start(Echo::default)
             .await?;
         let cluster = Arc::new(cluster);
@@ -200,8 +203,6 @@ fn attack(text: &str) -> Result<Attack, String> {
     text.parse::<Attack>().map_err(|error| error.to_string())
 }
 
-/// There is no other in one process so far.
-const DURABILITY: Durability = Durability::Memory;
 /// Less would measure the timers.
 const SECONDS_MIN: f64 = 0.1;
 /// An hour.

@@ -97,7 +97,7 @@ pub(crate) struct Up {
     json: bool,
 }
 
-fn durability(text: &str) -> Result<Durability, String> {
+pub(crate) fn durability(text: &str) -> Result<Durability, String> {
     let all = [Durability::Sync, Durability::Memory];
     let found = all.into_iter().find(|durability| durability.name() == text);
     found.ok_or_else(|| "choose sync or memory".to_owned())

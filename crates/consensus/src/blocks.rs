@@ -213,6 +213,10 @@ impl Blocks {
         self.pending.retain(|_, block| keep(block));
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.committed.len() + self.pending.len()
+    }
+
     pub(crate) fn pending_count(&self) -> usize {
         self.pending.len()
     }

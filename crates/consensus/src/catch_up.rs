@@ -73,6 +73,10 @@ impl Replica {
     /// Called with each status period: whoever is behind W others and did not move since the last
     /// period asks for their chains.
     pub(crate) fn check_behind(&mut self) {
+        if self.checkpoints.diverged.is_some() {
+            // [K2] However far the chain is known here, the state is wrong.
+            self.begin_transfer();
+        }
         let tip = self.blocks.tip().0;
         let others = self.peers.committed_by_weak(self.quorums());
         if others <= tip {

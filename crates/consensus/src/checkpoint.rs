@@ -136,7 +136,7 @@ impl Replica {
         let vote = CheckpointVote { checkpoint, replica: self.config.id, signature };
         self.checkpoints.last_vote = Some(vote);
         // [D3]
-        if self.recovering.is_none() && height > self.checkpoints.stable_height() {
+        if !self.is_mute() && height > self.checkpoints.stable_height() {
             self.outbox.send_durable(Recipients::All, Message::CheckpointVote(vote));
         }
         self.take_checkpoint_vote(Verified::from_own_log(vote));
@@ -256,6 +256,7 @@ impl Replica {
     fn tell_certified(&mut self) {
         if let Some(stable) = &self.checkpoints.stable
             && self.checkpoints.heads.contains_key(&stable.checkpoint.height)
+            && self.checkpoints.own.get(&stable.checkpoint.height) == Some(&stable.checkpoint.state_root)
         {
             self.outbox.push(Action::Certified(Arc::clone(stable)));
         }
@@ -274,7 +275,9 @@ impl Replica {
 
     /// [K2] Stops; after a restart it fetches the state that the others have.
     fn diverge(&mut self, height: Height, own: Digest, others: Digest) {
-        self.outbox.persist(Record::Diverged(height));
+        // The snapshots above it are as wrong, and a restart would go on from the newest.
+        let newest = self.checkpoints.heads.keys().chain(self.checkpoints.pending.keys()).max().copied();
+        self.outbox.persist(Record::Diverged(newest.max(Some(height)).unwrap_or(height)));
         self.halt(Halt::Diverged { height, own, others });
     }
 
@@ -288,7 +291,7 @@ impl Replica {
         }
         if let Some(vote) = self.checkpoints.last_vote
             && vote.checkpoint.height > its_stable.max(self.checkpoints.stable_height())
-            && self.recovering.is_none()
+            && !self.is_mute()
         {
             self.outbox.send_durable(Recipients::One(to), Message::CheckpointVote(vote));
         }

@@ -43,6 +43,7 @@ impl Replica {
             self.outbox.push(Action::Report(evidence.clone()));
             self.send_to_all(Message::Evidence(Arc::clone(&evidence)));
         }
+        self.note_own_offence(&evidence);
         self.act_on(&evidence);
         Ok(())
     }

@@ -210,7 +210,7 @@ impl Replica {
             Fetch::View(view) if view < self.view.entered => self.send_view_proof(from),
             Fetch::View(_) => {}
             Fetch::Status => self.send_status(from),
-            Fetch::State(height) => self.serve_state(from, height),
+            Fetch::State(height) => return self.serve_state(from, height),
             Fetch::Chunks(digests) => return self.on_fetch_chunks(from, &digests),
         }
         Ok(())

@@ -19,6 +19,7 @@ mod safety;
 mod checkpoint;
 mod truncation;
 mod state_transfer;
+mod gathering;
 mod serving;
 mod execution;
 pub mod session;

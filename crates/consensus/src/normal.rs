@@ -187,6 +187,11 @@ impl Replica {
     /// Whether a proposal tells nothing new.
     fn holds_proposal(&self, propose: &Propose) -> bool {
         let header = &propose.header.header;
+        if let Justify::Quorum(qc) = &propose.justify
+            && qc.rank() > self.safety.high_qc().rank()
+        {
+            return false;
+        }
         let is_base_known = self.chain.first.is_some() || !matches!(propose.justify, Justify::ViewChange(_));
         if let Some(committed) = self.blocks.committed_at(header.height) {
             // [V7] Another block of the same view convicts its primary even now.

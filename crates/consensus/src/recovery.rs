@@ -114,8 +114,9 @@ impl Replica {
                 return self.halt(Halt::BadLog("it does not lead on from the snapshot"));
             }
             self.executor.restart(head.height, head.result_root, sessions);
-            self.checkpoints.take_head(Verified::from_own_log(header), &head);
+            // [K2] One that may be wrong is neither served nor vouched for.
             if self.checkpoints.diverged.is_none() {
+                self.checkpoints.take_head(Verified::from_own_log(header), &head);
                 self.vote_for_checkpoint(head.height);
             }
         } else if self.blocks.base().0 > Height(0) {

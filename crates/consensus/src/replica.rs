@@ -198,6 +198,12 @@ impl Replica {
         self.blocks.pending_count()
     }
 
+    /// How many blocks it holds in all, for bounds on memory.
+    #[must_use]
+    pub fn held_blocks(&self) -> usize {
+        self.blocks.count()
+    }
+
     /// Runs every rule until nothing changes.
     pub(crate) fn advance(&mut self) {
         while self.halted.is_none() {

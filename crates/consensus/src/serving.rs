@@ -3,7 +3,7 @@
 
 use quorate_types::limited::Limited;
 use quorate_types::message::{Data, Message};
-use quorate_types::{Digest, Height, Quorums, Rejection, ReplicaId, Time};
+use quorate_types::{ChunkId, Digest, Height, Quorums, Rejection, ReplicaId, Time};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,12 +36,25 @@ impl Serving {
 }
 
 impl Replica {
-    /// A peer asks for the head of a state.
-    pub(crate) fn serve_state(&mut self, to: ReplicaId, height: Height) {
-        if let Some((header, head)) = self.checkpoints.head_at(height) {
-            let data = Data::State { header: **header, head: Arc::clone(head) };
-            self.send_to(to, Message::Data(data));
+    /// A peer asks for the head of a state, which may be large: it takes its time like chunks do.
+    pub(crate) fn serve_state(&mut self, to: ReplicaId, height: Height) -> Result<(), Rejection> {
+        let Some((header, head)) = self.checkpoints.head_at(height) else { return Ok(()) };
+        let data = Data::State { header: **header, head: Arc::clone(head) };
+        let bytes = head.pages().count() * size_of::<ChunkId>();
+        if self.serving.0[to.index()].free_at > self.now {
+            return Err(Rejection::TooManyPending);
         }
+        self.account(to, bytes);
+        self.send_to(to, Message::Data(data));
+        Ok(())
+    }
+
+    /// Bytes that were sent take their time.
+    fn account(&mut self, to: ReplicaId, bytes: usize) {
+        let rate = self.config.limits.serve_bytes_per_second.max(1);
+        let nanos = (bytes as u64).saturating_mul(1_000_000_000) / rate;
+        let queue = &mut self.serving.0[to.index()];
+        queue.free_at = queue.free_at.max(self.now).after(Duration::from_nanos(nanos));
     }
 
     /// A peer asks for chunks.
@@ -57,13 +70,11 @@ impl Replica {
 
     /// The disk gave a chunk for a peer, or does not hold it.
     pub(crate) fn on_chunk_read(&mut self, to: ReplicaId, chunk: Result<bytes::Bytes, Digest>) {
-        let rate = self.config.limits.serve_bytes_per_second.max(1);
         let Some(queue) = self.serving.0.get_mut(to.index()) else { return };
         queue.reading = queue.reading.saturating_sub(1);
         let data = match chunk {
             Ok(bytes) => {
-                let nanos = (bytes.len() as u64).saturating_mul(1_000_000_000) / rate;
-                queue.free_at = queue.free_at.max(self.now).after(Duration::from_nanos(nanos));
+                self.account(to, bytes.len());
                 Data::Chunk(bytes)
             }
             Err(digest) => Data::Absent(Limited::take([digest])),

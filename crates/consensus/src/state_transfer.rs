@@ -8,14 +8,14 @@
 use bytes::Bytes;
 use quorate_types::certificate::{CheckpointCertificate, SignedHeader};
 use quorate_types::limited::Limited;
-use quorate_types::message::{FETCH_CHUNKS_MAX, Fetch, Message};
+use quorate_types::message::{Fetch, Message};
+use quorate_types::state::CHUNK_BYTES_MAX;
 use quorate_types::{
     ChunkId, Digest, Height, Quorums, Rejection, ReplicaId, StateHead, Time, Unverified, Verified,
 };
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::gathering::{Gathering, Source, Taken};
 use crate::io::{Action, Event, Halt, Peer};
 use crate::mutation::{self, Mutation};
 use crate::replica::Replica;
@@ -24,9 +24,6 @@ use crate::timer::Timer;
 
 /// The next page is looked into when fewer chunks are known to be missing.
 const WANTED_MIN: usize = 256;
-/// Bytes that a peer may owe at first, and at most.
-const ROOM_MIN: u64 = 256 << 10;
-const ROOM_MAX: u64 = 4 << 20;
 /// A chunk is asked of another peer after so many fetch timeouts.
 const CHUNK_TIMEOUTS: u32 = 5;
 /// Who lied is not asked for so many fetch timeouts.
@@ -53,51 +50,30 @@ enum Stage {
     Installing(Verified<SignedHeader>),
 }
 
-/// What is there and what is missing of a state.
-#[derive(Debug)]
-struct Gathering {
-    head: Arc<StateHead>,
-    header: Verified<SignedHeader>,
-    /// Pages that were not looked into.
-    pages: VecDeque<ChunkId>,
-    /// The page that the driver looks into, or that is being fetched itself.
-    page: Option<ChunkId>,
-    /// Missing chunks that nobody was asked for.
-    wanted: VecDeque<ChunkId>,
-    asked: BTreeMap<Digest, Asked>,
-    /// Bytes of all chunks that are known to be there.
-    held: u64,
-}
-
-#[derive(Debug)]
-struct Asked {
-    chunk: ChunkId,
-    of: Vec<(ReplicaId, Time)>,
-}
-
-/// A peer as a source of chunks.
-#[derive(Clone, Debug)]
-struct Source {
-    /// Bytes that it may owe: grows with what it delivers, so that it follows the peer's speed.
-    room: u64,
-    owed: u64,
-    count: usize,
-    /// It is not asked before this time.
-    pause: Time,
-}
-
 impl Transfer {
     fn new(quorums: Quorums, certificate: Verified<Arc<CheckpointCertificate>>, first: usize) -> Self {
-        let source = Source { room: ROOM_MIN, owed: 0, count: 0, pause: Time(0) };
         let stage = Stage::Head { asked: None, tries: 0 };
-        Self { certificate, stage, sources: vec![source; quorums.n()], next_source: first }
+        Self { certificate, stage, sources: vec![Source::default(); quorums.n()], next_source: first }
+    }
+
+    /// What is known of the peers. They may still send what they were asked for, and who had nothing of this
+    /// state, and so pauses no longer than that, may have all of the next.
+    fn into_sources(self, idle: Time) -> Vec<Source> {
+        let mut sources = self.sources;
+        if let Stage::Chunks(gathering) = self.stage {
+            gathering.forget(&mut sources);
+        }
+        for source in sources.iter_mut().filter(|source| source.pause <= idle) {
+            source.pause = Time(0);
+        }
+        sources
     }
 
     /// Bytes that are there, and in all.
     pub(crate) fn progress(&self) -> (u64, u64) {
         match &self.stage {
             Stage::Head { .. } => (0, 0),
-            Stage::Chunks(gathering) => (gathering.held.min(gathering.head.bytes()), gathering.head.bytes()),
+            Stage::Chunks(gathering) => gathering.progress(),
             Stage::Installing(_) => (1, 1),
         }
     }
@@ -130,7 +106,12 @@ impl Replica {
     fn restart_transfer(&mut self, certificate: Verified<Arc<CheckpointCertificate>>) {
         self.event(Event::Fetching(certificate.checkpoint.height));
         let first = self.config.id.index() + 1;
-        self.transfer = Some(Transfer::new(self.quorums(), certificate, first));
+        let mut transfer = Transfer::new(self.quorums(), certificate, first);
+        if let Some(before) = self.transfer.take() {
+            transfer.sources =
+                before.into_sources(self.now.after(self.config.timing.fetch_timeout * IDLE_TIMEOUTS));
+        }
+        self.transfer = Some(transfer);
         self.timers.set(Timer::Transfer, self.now);
     }
 
@@ -153,9 +134,7 @@ impl Replica {
             gathering.page = Some(page);
             self.outbox.push(Action::LookInto(page));
         }
-        let is_complete =
-            gathering.page.is_none() && gathering.wanted.is_empty() && gathering.asked.is_empty();
-        if is_complete {
+        if gathering.is_complete() {
             self.install();
             return true;
         }
@@ -214,7 +193,12 @@ impl Replica {
         if !matches!(transfer.stage, Stage::Head { .. }) {
             return Ok(());
         }
+        if header.header.height != transfer.height() {
+            // An answer to an earlier question, perhaps.
+            return Err(Rejection::Unrequested);
+        }
         if header.header.digest() != transfer.certificate.checkpoint.block {
+            self.distrust(from);
             return Err(Rejection::WrongState);
         }
         self.verify(Peer::Replica(from), Unverified::State(header, head));
@@ -237,20 +221,12 @@ impl Replica {
             && header.header.digest() == certified.block;
         if !is_certified && !mutation::is(Mutation::StateUnchecked) {
             if let Peer::Replica(from) = peer {
-                self.pause_source(from, LIAR_TIMEOUTS);
+                self.distrust(from);
             }
             return Err(Rejection::WrongState);
         }
         self.outbox.push(Action::BeginTransfer(Arc::clone(&head), *header));
-        transfer.stage = Stage::Chunks(Gathering {
-            pages: head.pages().copied().collect(),
-            page: None,
-            wanted: VecDeque::new(),
-            asked: BTreeMap::new(),
-            held: 0,
-            head,
-            header,
-        });
+        transfer.stage = Stage::Chunks(Gathering::new(head, header));
         Ok(())
     }
 
@@ -260,25 +236,18 @@ impl Replica {
         if gathering.page != Some(page) {
             return;
         }
-        match missing {
-            None => gathering.wanted.push_front(page),
-            Some(missing) => {
-                gathering.page = None;
-                gathering.wanted.extend(missing.iter().filter(|chunk| chunk.bytes > 0));
-                let rest: u64 = gathering.wanted.iter().map(|chunk| u64::from(chunk.bytes)).sum();
-                if gathering.pages.is_empty() {
-                    let asked: u64 = gathering.asked.values().map(|asked| u64::from(asked.chunk.bytes)).sum();
-                    gathering.held = gathering.head.bytes().saturating_sub(rest + asked);
-                }
-            }
-        }
+        gathering.looked_into(page, missing);
     }
 
     /// A chunk arrived; it is worth a digest only from who owes one.
     pub(crate) fn on_chunk(&mut self, from: ReplicaId, bytes: Bytes) -> Result<(), Rejection> {
-        let is_owed = self.transfer.as_ref().is_some_and(|transfer| transfer.sources[from.index()].count > 0);
+        let is_owed = self.transfer.as_ref().is_some_and(|transfer| transfer.sources[from.index()].owes());
         if !is_owed {
             return Err(Rejection::Unrequested);
+        }
+        if bytes.is_empty() || bytes.len() > CHUNK_BYTES_MAX {
+            self.distrust(from);
+            return Err(Rejection::Oversized);
         }
         self.verify(Peer::Replica(from), Unverified::Chunk(bytes));
         Ok(())
@@ -292,26 +261,20 @@ impl Replica {
         bytes: Bytes,
     ) -> Result<(), Rejection> {
         let Peer::Replica(from) = peer else { return Err(Rejection::Unrequested) };
-        let Some(transfer) = &mut self.transfer else { return Ok(()) };
-        let Stage::Chunks(gathering) = &mut transfer.stage else { return Ok(()) };
-        let of = |asked: &Asked| asked.chunk == id && asked.of.iter().any(|(peer, _)| *peer == from);
-        let is_asked = gathering.asked.get(&id.digest).is_some_and(of);
-        if !is_asked && !mutation::is(Mutation::ChunkUnchecked) {
-            // It may have come after its time, when another peer had delivered it already.
-            let is_late = transfer.sources[from.index()].pause > self.now;
-            self.pause_source(from, LIAR_TIMEOUTS);
-            return if is_late { Ok(()) } else { Err(Rejection::WrongState) };
-        }
-        if let Some(asked) = gathering.asked.remove(&id.digest) {
-            for (peer, _) in &asked.of {
-                transfer.sources[peer.index()].settle(&asked.chunk);
+        let Some(Transfer { stage: Stage::Chunks(gathering), sources, .. }) = &mut self.transfer else {
+            return Ok(());
+        };
+        match gathering.take(sources, from, id) {
+            Taken::Wrong if !mutation::is(Mutation::ChunkUnchecked) => {
+                self.distrust(from);
+                return Err(Rejection::WrongState);
             }
+            Taken::Late => return Ok(()),
+            Taken::Wrong | Taken::New => {}
         }
-        let source = &mut transfer.sources[from.index()];
-        source.room = (source.room + u64::from(id.bytes)).min(ROOM_MAX);
-        gathering.held += u64::from(id.bytes);
+        let is_page = gathering.page == Some(id);
         self.outbox.push(Action::StoreChunk(id, bytes));
-        if gathering.page == Some(id) {
+        if is_page {
             self.outbox.push(Action::LookInto(id));
         }
         Ok(())
@@ -319,24 +282,21 @@ impl Replica {
 
     /// A peer does not have these chunks (any more).
     pub(crate) fn on_absent(&mut self, from: ReplicaId, digests: &[Digest]) -> Result<(), Rejection> {
-        let Some(transfer) = &mut self.transfer else { return Ok(()) };
-        let Stage::Chunks(gathering) = &mut transfer.stage else { return Ok(()) };
-        for digest in digests {
-            let Some(asked) = gathering.asked.get_mut(digest) else { continue };
-            let before = asked.of.len();
-            asked.of.retain(|(peer, _)| *peer != from);
-            if asked.of.len() < before {
-                transfer.sources[from.index()].settle(&asked.chunk);
-            }
-            if asked.of.is_empty()
-                && let Some(asked) = gathering.asked.remove(digest)
-            {
-                gathering.wanted.push_front(asked.chunk);
-            }
-        }
+        let Some(Transfer { stage: Stage::Chunks(gathering), sources, .. }) = &mut self.transfer else {
+            return Ok(());
+        };
+        gathering.is_absent(sources, from, digests);
         self.pause_source(from, IDLE_TIMEOUTS);
         self.move_on();
         Ok(())
+    }
+
+    /// Who lied is not asked for a while, and what it owes is asked of others at once.
+    fn distrust(&mut self, liar: ReplicaId) {
+        self.pause_source(liar, LIAR_TIMEOUTS);
+        if let Some(Transfer { stage: Stage::Chunks(gathering), sources, .. }) = &mut self.transfer {
+            gathering.release(sources, liar);
+        }
     }
 
     /// Nobody has this state any more, but a newer one is certified: what was gathered of it serves the newer.
@@ -364,7 +324,7 @@ impl Replica {
                     self.begin_transfer();
                 }
             }
-            Stage::Chunks(_) => self.give_up_slow(timeout * CHUNK_TIMEOUTS),
+            Stage::Chunks(_) => self.give_up_slow(),
             Stage::Installing(_) => {}
         }
     }
@@ -386,36 +346,13 @@ impl Replica {
     }
 
     /// Chunks that a peer owes for too long are asked of others.
-    fn give_up_slow(&mut self, patience: Duration) {
-        let now = self.now;
-        let pause = now.after(self.config.timing.fetch_timeout * IDLE_TIMEOUTS);
-        let Some(transfer) = &mut self.transfer else { return };
-        let Stage::Chunks(gathering) = &mut transfer.stage else { return };
-        let mut slow: Vec<ReplicaId> = Vec::new();
-        let mut free = Vec::new();
-        for (digest, asked) in &mut gathering.asked {
-            let chunk = asked.chunk;
-            asked.of.retain(|(peer, at)| {
-                let is_due = at.after(patience) <= now;
-                if is_due {
-                    transfer.sources[peer.index()].settle(&chunk);
-                    slow.push(*peer);
-                }
-                !is_due
-            });
-            if asked.of.is_empty() {
-                free.push(*digest);
-            }
-        }
-        for digest in free {
-            gathering.wanted.extend(gathering.asked.remove(&digest).map(|asked| asked.chunk));
-        }
-        slow.sort_unstable();
-        slow.dedup();
-        for peer in slow {
-            let source = &mut transfer.sources[peer.index()];
-            source.room = (source.room / 2).max(ROOM_MIN / 4);
-            source.pause = source.pause.max(pause);
+    fn give_up_slow(&mut self) {
+        let timeout = self.config.timing.fetch_timeout;
+        let Some(Transfer { stage: Stage::Chunks(gathering), sources, .. }) = &mut self.transfer else {
+            return;
+        };
+        for peer in gathering.give_up(sources, self.now.before(timeout * CHUNK_TIMEOUTS)) {
+            self.pause_source(peer, IDLE_TIMEOUTS);
         }
         self.move_on();
         self.ask_for_chunks();
@@ -445,59 +382,11 @@ impl Replica {
             })
             .map(|(peer, _)| peer)
             .collect();
-        peers.sort_by_key(|peer| std::cmp::Reverse(transfer.sources[peer.index()].room));
-        let mut questions = Vec::new();
-        for peer in peers {
-            let source = &mut transfer.sources[peer.index()];
-            let mut digests = Vec::new();
-            while source.has_room()
-                && digests.len() < FETCH_CHUNKS_MAX
-                && let Some(chunk) = gathering.next_for(peer)
-            {
-                source.owe(&chunk);
-                gathering
-                    .asked
-                    .entry(chunk.digest)
-                    .or_insert(Asked { chunk, of: Vec::new() })
-                    .of
-                    .push((peer, now));
-                digests.push(chunk.digest);
-            }
-            if !digests.is_empty() {
-                questions.push((peer, digests));
-            }
-        }
-        for (peer, digests) in questions {
+        peers.sort_by_key(|peer| std::cmp::Reverse(transfer.sources[peer.index()].room()));
+        let questions: Vec<_> =
+            peers.into_iter().map(|peer| (peer, gathering.ask(&mut transfer.sources, peer, now))).collect();
+        for (peer, digests) in questions.into_iter().filter(|(_, digests)| !digests.is_empty()) {
             self.send_to(peer, Message::Fetch(Fetch::Chunks(Limited::take(digests))));
         }
-    }
-}
-
-impl Gathering {
-    /// What to ask this peer for next.
-    fn next_for(&mut self, peer: ReplicaId) -> Option<ChunkId> {
-        while let Some(chunk) = self.wanted.pop_front() {
-            // Two equal chunks of a state are one.
-            if !self.asked.contains_key(&chunk.digest) {
-                return Some(chunk);
-            }
-        }
-        let is_end = self.pages.is_empty() && self.page.is_none();
-        let mut owed = self.asked.values().filter(|asked| asked.of.len() == 1 && asked.of[0].0 != peer);
-        is_end.then(|| owed.next().map(|asked| asked.chunk)).flatten()
-    }
-}
-
-impl Source {
-    fn has_room(&self) -> bool {
-        self.count < FETCH_CHUNKS_MAX && (self.owed < self.room || self.count == 0)
-    }
-    fn owe(&mut self, chunk: &ChunkId) {
-        self.owed += u64::from(chunk.bytes);
-        self.count += 1;
-    }
-    fn settle(&mut self, chunk: &ChunkId) {
-        self.owed = self.owed.saturating_sub(u64::from(chunk.bytes));
-        self.count = self.count.saturating_sub(1);
     }
 }

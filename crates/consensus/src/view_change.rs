@@ -404,7 +404,7 @@ impl Replica {
 
     /// [X2] Sends again every own view change that no proposal has overtaken.
     pub(crate) fn resend_view_changes(&mut self) {
-        if mutation::is(Mutation::ViewChangeSentOnce) {
+        if self.is_mute() || mutation::is(Mutation::ViewChangeSentOnce) {
             return;
         }
         let kept = if mutation::is(Mutation::OnlyLatestViewChange) { 1 } else { VIEW_CHANGES_KEPT };

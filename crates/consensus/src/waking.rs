@@ -5,7 +5,7 @@
 //! needs Q replicas to get anywhere, so hearing Q - 1 others first costs it nothing.
 
 use quorate_types::message::{Seen, Status};
-use quorate_types::{Quorums, ReplicaId, Statement, View};
+use quorate_types::{Evidence, Quorums, ReplicaId, Statement, View};
 
 use crate::io::Event;
 use crate::mutation::{self, Mutation};
@@ -72,6 +72,16 @@ impl Replica {
                 && is_own(Statement::ViewChange { epoch, view, content }, signature)
         });
         is_vote_forgotten || is_view_change_forgotten
+    }
+
+    /// [D3] A proof against this replica itself: it signed again what it had forgotten, at the same place, so that
+    /// its statuses say no less than what its peers saw.
+    pub(crate) fn note_own_offence(&mut self, evidence: &Evidence) {
+        let is_own = evidence.replica == self.config.id;
+        let is_open = evidence.view().is_some_and(|view| view >= self.waking.whole_since);
+        if is_own && is_open && self.recovering.is_none() && !mutation::is(Mutation::RollbackUnnoticed) {
+            self.note_rollback();
+        }
     }
 
     /// [D3] From now on it is one that lost its disk.

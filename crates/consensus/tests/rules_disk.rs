@@ -4,7 +4,7 @@ mod common;
 use common::{Cluster, id};
 use quorate_consensus::{Input, Record, Recovered};
 use quorate_types::View;
-use quorate_types::message::{Message, Status};
+use quorate_types::message::Message;
 use std::time::Duration;
 
 fn is_promise(message: &Message) -> bool {
@@ -82,27 +82,11 @@ fn v6_a_waiting_vote_is_dropped_when_the_view_is_left() {
     // After a restart it stays unsaid.
     cluster.restart(2);
     assert_eq!(cluster.hosts[2].replica.status().view, View(0));
-    let status = status_of(&cluster, 0);
+    let status = cluster.status(0);
     for _ in 0..4 {
         cluster.deliver(0, 2, Message::Status(status));
     }
     assert!(cluster.voted(2).is_empty());
-}
-
-fn status_of(cluster: &Cluster, view: u64) -> Status {
-    Status {
-        epoch: cluster.membership.epoch(),
-        view: View(view),
-        asked: View(view),
-        committed: cluster.genesis_id(),
-        stable: quorate_types::Height(0),
-        base: quorate_types::Height(0),
-        last_vote: (View(0), quorate_types::Height(0)),
-        is_recovering: false,
-        clock: cluster.now,
-        echo: None,
-        seen: None,
-    }
 }
 
 /// Runs a few requests through a view change while replica `victim` crashes at its `at`-th record,
@@ -176,7 +160,7 @@ fn d2_votes_are_sent_again_byte_for_byte() {
     cluster.restart(2);
     let other = cluster.block(0, cluster.genesis_id(), &[2]);
     cluster.deliver(0, 2, other.bare());
-    let status = status_of(&cluster, 0);
+    let status = cluster.status(0);
     for _ in 0..3 {
         cluster.deliver(1, 2, Message::Status(status));
     }
@@ -285,7 +269,7 @@ fn d3_only_a_view_above_all_reports_ends_the_silence() {
     let mut cluster = Cluster::new(4);
     cluster.restart_with(3, Recovered::default());
     for i in 0..3 {
-        let status = status_of(&cluster, 1);
+        let status = cluster.status(1);
         cluster.deliver(i, 3, Message::Status(status));
     }
     let first = cluster.block(1, cluster.genesis_id(), &[1]);

@@ -20,6 +20,12 @@ impl MemoryChunks {
         id
     }
 
+    /// The chunk of this digest.
+    #[must_use]
+    pub fn find(&self, digest: &Digest) -> Option<Bytes> {
+        self.0.get(digest).cloned()
+    }
+
     /// A chunk's bytes.
     #[must_use]
     pub fn get(&self, chunk: &ChunkId) -> Option<Bytes> {

@@ -37,6 +37,7 @@ pub type OpenSnapshot = Box<dyn FnMut() -> io::Result<Box<dyn io::Read>> + Send>
 ///   per outcome. The interval between checkpoints bounds it, as long as [`Runner::on_snapshot_durable`] follows.
 /// - **Time**: each panic costs reading the snapshot and executing everything since. That is the price of
 ///   panicking commands, and clients can cause it: mend a machine that panics, and let it refuse in its reply.
+/// - **Unwinding**: a program that is built with `panic = "abort"` ends at the first panic instead.
 /// - **After an error the runner is not to be used any more**: the replica must halt.
 pub struct Runner {
     factory: ApplicationFactory,

@@ -55,6 +55,8 @@ pub struct TimingFile {
     pub fairness_timeout_ms: Option<f64>,
     /// How long before something fetched is asked for from another replica.
     pub fetch_timeout_ms: Option<f64>,
+    /// How often a replica that lost its disk may make this one leave its view. An hour by default.
+    pub wish_interval_ms: Option<f64>,
 }
 
 /// What a client needs to know of a cluster, `cluster.json`. Unknown keys are mistakes.
@@ -153,6 +155,7 @@ impl TimingFile {
             ("status_interval_ms", self.status_interval_ms, &mut timing.status_interval),
             ("fairness_timeout_ms", self.fairness_timeout_ms, &mut timing.fairness_timeout),
             ("fetch_timeout_ms", self.fetch_timeout_ms, &mut timing.fetch_timeout),
+            ("wish_interval_ms", self.wish_interval_ms, &mut timing.wish_interval),
         ];
         for (name, setting, place) in settings {
             let Some(ms) = setting else { continue };

@@ -1,119 +1,98 @@
-//! What does a replica keep in its directory, and did it ever run there before (rule D3)?
-//!
-//! This is the seam for logs on disk. As long as every log is kept in memory, the directory holds the
-//! mark of `init` alone, and the first start takes it away: whatever starts here later has lost its log.
+//! What does a replica find in its directory, and did it ever run there before (rule D3)?
 
-use quorate_store::{Log, MemoryDisk};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use quorate_consensus::Record;
+use quorate_store::{DataDirectory, DirectoryError, DirectoryState, Log, LogSettings, MemoryDisk, Owner};
+use quorate_types::{ClusterId, PublicKey};
+use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::ReplicaConfig;
+use crate::node::Disk;
+use crate::states::{DiskStates, MemoryStates};
 use crate::{Durability, Error, Result};
 
-/// A replica's directory.
-#[derive(Debug)]
-pub(crate) struct Directory {
-    path: PathBuf,
-    /// Whose it is: cluster and key, as the mark says it.
-    owner: String,
+/// Leaves the mark of a replica that never signed anything, in a directory that is new or empty.
+pub(crate) fn init(config: &ReplicaConfig) -> Result {
+    let (cluster, key) = (config.membership.cluster(), config.key.public());
+    create(&config.dir, cluster, key).map(drop)
 }
 
-/// A replica's log and what to make of it when it is empty.
-pub(crate) struct OpenedLog {
-    pub(crate) log: Box<dyn Log>,
-    pub(crate) durability: Durability,
-    /// Whether the replica never signed anything.
-    pub(crate) is_fresh: bool,
-}
-
-impl Directory {
-    /// Leaves the mark of a replica that never signed anything, in a directory that is new or empty.
-    pub(crate) fn init(config: &ReplicaConfig) -> Result {
-        let directory = Self::open(config)?;
-        if directory.path.join(USED).exists() || directory.path.join(MARK).exists() {
-            return Err(directory.problem(
-                "it is prepared already; run the replica, or name another `dir` for a new one with a new key",
-            ));
+/// Makes a directory with the mark of `init`.
+pub(crate) fn create(path: &Path, cluster: ClusterId, replica: PublicKey) -> Result<DataDirectory> {
+    let directory = DataDirectory::create(path, Owner { cluster, replica }, rand::random()).map_err(|error| {
+        match error {
+            DirectoryError::NotEmpty { .. } => problem(
+                path,
+                "it is not empty: run the replica if it was prepared before, or name another `dir` for a new one with \
+                 a new key",
+            ),
+            error => refused(path, &error),
         }
-        directory.write(MARK).map_err(|error| directory.refused(&error))
-    }
+    })?;
+    let marked = directory.open_log(LogSettings::default()).and_then(|mut log| {
+        log.append(Record::Init.encode())?;
+        log.sync()
+    });
+    marked.map_err(|error| problem(path, &error.to_string()))?;
+    Ok(directory)
+}
 
-    /// Makes sure that it is there.
-    pub(crate) fn open(config: &ReplicaConfig) -> Result<Self> {
-        let path = config.dir.clone();
-        let owner = format!(
-            "cluster {}\nreplica {}\n",
-            quorate_types::hex::encode(&config.membership.cluster().0),
-            quorate_types::hex::encode(&config.key.public().0),
+/// Opens a directory for one process, this one.
+pub(crate) fn open(path: &Path, cluster: ClusterId, replica: PublicKey) -> Result<DataDirectory> {
+    let directory = DataDirectory::open(path, Owner { cluster, replica }, rand::random());
+    let directory = directory.map_err(|error| refused(path, &error))?;
+    if directory.found() != DirectoryState::Used {
+        tracing::warn!(
+            directory = %path.display(),
+            "nothing is here, not even the mark of `quorate init`: waits until the others let it take part (rule D3)"
         );
-        let directory = Self { path, owner };
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory.path);
-        made.map_err(|error| directory.refused(&error))?;
-        Ok(directory)
     }
+    Ok(directory)
+}
 
-    /// The replica's log. Only one process may get here at a time.
-    pub(crate) fn log(&self) -> Result<OpenedLog> {
-        let is_fresh = self.take_mark()?;
-        if !is_fresh {
+/// What is kept in the directory.
+pub(crate) fn disk(directory: DataDirectory, durability: Durability) -> Result<Disk> {
+    let path = directory.path().to_owned();
+    let mut log = directory.open_log(LogSettings::default()).map_err(|error| refused(&path, &error))?;
+    match durability {
+        Durability::Sync => {
+            let cluster = directory.owner().cluster;
+            let states =
+                DiskStates::open(&directory.snapshots(), cluster).map_err(|error| refused(&path, &error))?;
+            let (log, states) = (Box::new(log), Arc::new(states));
+            Ok(Disk { log, states, durability, is_fresh: false, directory: Some(directory) })
+        }
+        Durability::Memory => {
             tracing::warn!(
-                directory = %self.path.display(),
-                "no log and no mark of `quorate init` here: waits until the others let it take part (rule D3)"
+                "the log is kept in memory: this replica forgets everything when its process ends"
             );
+            // The mark alone: it goes, durably, before anything is signed.
+            let is_fresh = log.first().0 == 0 && log.end().0 == 1;
+            log.truncate_front(log.end()).map_err(|error| refused(&path, &error))?;
+            Ok(Disk {
+                is_fresh,
+                directory: Some(directory),
+                ..memory(&MemoryDisk::new(), &MemoryStates::default())
+            })
         }
-        tracing::warn!("the log is kept in memory: this replica forgets everything when its process ends");
-        Ok(OpenedLog { log: Box::new(MemoryDisk::new().open()), durability: Durability::Memory, is_fresh })
-    }
-
-    /// Whether the mark was there. It is gone for good before this returns, and in its place stands
-    /// whose directory this is.
-    fn take_mark(&self) -> Result<bool> {
-        for name in [USED, MARK] {
-            match std::fs::read_to_string(self.path.join(name)) {
-                Ok(found) if found == self.owner => {}
-                Ok(_) => {
-                    return Err(self.problem(
-                        "it belongs to another replica or cluster; correct `dir`, `key` or `genesis`",
-                    ));
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) => return Err(self.refused(&error)),
-            }
-            if name == USED {
-                return Ok(false);
-            }
-            let renamed = std::fs::rename(self.path.join(MARK), self.path.join(USED));
-            renamed.and_then(|()| sync(&self.path)).map_err(|error| self.refused(&error))?;
-            return Ok(true);
-        }
-        self.write(USED).map_err(|error| self.refused(&error))?;
-        Ok(false)
-    }
-
-    fn write(&self, name: &str) -> io::Result<()> {
-        let options = OpenOptions::new().write(true).create_new(true).mode(0o600).to_owned();
-        let mut file = options.open(self.path.join(name))?;
-        file.write_all(self.owner.as_bytes())?;
-        file.sync_all()?;
-        sync(&self.path)
-    }
-
-    fn refused(&self, error: &io::Error) -> Error {
-        self.problem(&format!("it cannot be used: {error}; check its rights and its disk"))
-    }
-
-    fn problem(&self, problem: &str) -> Error {
-        Error::Directory { path: self.path.clone(), problem: problem.to_owned() }
     }
 }
 
-fn sync(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+/// What is kept in this process.
+pub(crate) fn memory(disk: &MemoryDisk, states: &MemoryStates) -> Disk {
+    Disk {
+        log: Box::new(disk.open()),
+        states: Arc::new(states.clone()),
+        durability: Durability::Memory,
+        is_fresh: true,
+        directory: None,
+    }
 }
 
-/// Left by `init`: nothing was ever signed here.
-const MARK: &str = "fresh";
-/// What the first start makes of it.
-const USED: &str = "used";
+fn refused(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    problem(path, &error.to_string())
+}
+
+fn problem(path: &Path, problem: &str) -> Error {
+    Error::Directory { path: path.to_owned(), problem: problem.to_owned() }
+}

@@ -5,8 +5,10 @@
 //! are executed on others. Nothing here waits but for the next input.
 
 use quorate_consensus::{Action, Config, Input, Peer};
+use quorate_store::DataDirectory;
 use quorate_transport::Event;
 use quorate_types::Rejection;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
@@ -16,6 +18,7 @@ use crate::core::{self, Core};
 use crate::evidence::EvidenceBoard;
 use crate::executor::{Executor, Work};
 use crate::journal::Journal;
+use crate::keeper::{Job, Keeper, Read};
 use crate::network::Network;
 use crate::status::{Status, Tally};
 use crate::threads::Done;
@@ -55,7 +58,10 @@ pub(crate) struct Parts {
     pub(crate) network: Network,
     pub(crate) verifier: VerifierPool,
     pub(crate) executor: Executor,
+    pub(crate) keeper: Keeper,
     pub(crate) evidence: EvidenceBoard,
+    /// The replica's directory, locked until everything has ended.
+    pub(crate) directory: Option<DataDirectory>,
 }
 
 /// Drives one replica.
@@ -65,6 +71,8 @@ pub(crate) struct Driver {
     waiters: Vec<(Condition, oneshot::Sender<Status>)>,
     to_verify: ToVerify,
     to_execute: Vec<Work>,
+    to_keep: Vec<Job>,
+    to_read: Vec<Read>,
 }
 
 impl Driver {
@@ -75,6 +83,8 @@ impl Driver {
             waiters: Vec::new(),
             to_verify: ToVerify::default(),
             to_execute: Vec::new(),
+            to_keep: Vec::new(),
+            to_read: Vec::new(),
         }
     }
 
@@ -133,7 +143,9 @@ impl Driver {
         self.parts.network.shutdown().await;
         self.parts.verifier.stop();
         self.parts.executor.stop();
+        self.parts.keeper.stop();
         self.parts.journal.stop();
+        drop(self.parts.directory);
         status
     }
 
@@ -153,8 +165,14 @@ impl Driver {
             match done {
                 Done::Inputs(inputs) => {
                     self.parts.verifier.on_done(&inputs);
-                    inputs.into_iter().for_each(|input| self.parts.core.handle(now, input));
+                    for input in inputs {
+                        if let Input::Snapshot(head) = &input {
+                            self.to_execute.push(Work::Durable(Arc::clone(head)));
+                        }
+                        self.parts.core.handle(now, input);
+                    }
                 }
+                Done::Gathered(head) => self.to_execute.push(Work::Restore(head)),
                 Done::Failed(why) => self.tally.on_halt(why),
             }
         }
@@ -188,6 +206,8 @@ impl Driver {
                 Err(why) => return self.tally.on_halt(why),
             };
             self.parts.executor.put(&mut self.to_execute);
+            self.parts.keeper.put(&mut self.to_keep);
+            self.parts.keeper.read(&mut self.to_read);
             let checked = self.parts.verifier.put(&mut self.to_verify);
             if checked.is_empty() && persisted.is_none() {
                 return;
@@ -203,7 +223,17 @@ impl Driver {
             Action::Send(to, message) => self.parts.network.send(to, &message),
             Action::Verify(peer, value) => self.to_verify.push(peer, value),
             Action::Execute(execution) => self.to_execute.push(Work::Execute(execution)),
-            Action::TakeSnapshot(height) => self.to_execute.push(Work::Freeze(height)),
+            Action::TakeSnapshot(order) => self.to_execute.push(Work::Freeze(order)),
+            Action::BeginTransfer(head, header) => self.to_keep.push(Job::Begin(head, header)),
+            Action::LookInto(page) => self.to_keep.push(Job::LookInto(page)),
+            Action::StoreChunk(id, bytes) => self.to_keep.push(Job::Store(id, bytes)),
+            Action::Install(head) => self.to_keep.push(Job::Install(head)),
+            Action::ReadChunks(to, digests) => self.to_read.push((to, digests)),
+            Action::Certified(certificate) => self.to_keep.push(Job::Certify(certificate)),
+            Action::Truncate(number, height) => {
+                self.parts.journal.truncate(number);
+                self.to_keep.push(Job::RetainFrom(height));
+            }
             Action::Reply(client, message) => self.parts.network.reply(&client, &message),
             Action::Report(evidence) => {
                 self.tally.evidence += 1;
@@ -266,6 +296,7 @@ impl Driver {
     fn status(&self) -> Status {
         let mut status = self.tally.status(self.parts.config.id, self.parts.core.status());
         self.parts.network.describe(&mut status);
+        status.snapshot = self.parts.keeper.status();
         status.log = self.parts.journal.status();
         if let Some((name, fired)) = core::attack(&self.parts.core) {
             (status.attack, status.attack_fired) = (Some(name.to_owned()), fired);

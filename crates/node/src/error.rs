@@ -125,6 +125,9 @@ pub enum Error {
     /// Sockets could not be made.
     #[error(transparent)]
     Transport(#[from] quorate_transport::StartError),
+    /// There is no place for temporary data.
+    #[error("no temporary directory can be made: {0}; name one with `.directory(..)`, or set TMPDIR")]
+    Temporary(std::io::Error),
     /// The system refused a thread or a runtime.
     #[error("the system refuses a thread for replica {replica}: {error}; raise its limits")]
     Thread {

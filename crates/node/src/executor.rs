@@ -1,15 +1,19 @@
 //! Where does the user's code run? On a thread of its own, one command after the other.
 //!
-//! Roots of frozen states are computed on another thread, so that execution goes on.
+//! A frozen state is written on another thread, so that execution goes on (rule K4).
 
-use quorate_consensus::{Execution, Input};
-use quorate_machine::{Application, BlockContext, Context, Frozen, Outcome, Panicked, catch, root_of};
-use quorate_types::Height;
-use std::io;
+use bytes::Bytes;
+use quorate_consensus::{Execution, Input, SnapshotOrder};
+use quorate_machine::{BlockContext, OpenSnapshot, Request, Runner, RunnerError};
+use quorate_types::StateHead;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crate::handover::Handover;
+use crate::keeper::Job;
+use crate::states::{States, reader};
 use crate::threads::Threads;
 
 /// Work for the state machine, in order.
@@ -17,30 +21,35 @@ use crate::threads::Threads;
 pub(crate) enum Work {
     /// Execute a block's commands.
     Execute(Execution),
-    /// Hold the state as it is, after the block of this height, and compute its root.
-    Freeze(Height),
+    /// Hold the state as it is, after the block of the order, and have it written.
+    Freeze(Box<SnapshotOrder>),
+    /// This snapshot is durable: what was executed up to it need not be executed again after a panic.
+    Durable(Arc<StateHead>),
+    /// Go on from this state, which is durable (rule K3).
+    Restore(Arc<StateHead>),
 }
 
-type ToHash = (Height, Box<dyn Frozen>);
-
-/// The threads that run one replica's state machine.
+/// The thread that runs one replica's state machine.
 #[derive(Debug)]
 pub(crate) struct Executor {
     queue: Arc<Handover<Work>>,
-    threads: Vec<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Executor {
-    /// Starts the threads; `application` is in its initial state.
-    pub(crate) fn start(threads: &Threads, application: Box<dyn Application>) -> io::Result<Self> {
+    /// Starts the thread; frozen states go to `jobs`.
+    pub(crate) fn start(
+        threads: &Threads,
+        runner: Runner,
+        states: Arc<dyn States>,
+        jobs: Arc<Handover<Job>>,
+    ) -> io::Result<Self> {
         let queue = Arc::new(Handover::new());
-        let (frozen_sender, frozen) = std::sync::mpsc::channel();
-        let hashing = threads.start("hash", move |threads| hash_all(&frozen, threads))?;
-        let executing = threads.start("execute", {
+        let thread = threads.start("execute", {
             let queue = Arc::clone(&queue);
-            move |threads| execute_all(&queue, application, &frozen_sender, threads)
+            move |threads| execute_all(&queue, Machine { runner, states, jobs }, threads)
         })?;
-        Ok(Self { queue, threads: vec![executing, hashing] })
+        Ok(Self { queue, thread: Some(thread) })
     }
 
     /// Hands over everything in `work`.
@@ -48,10 +57,10 @@ impl Executor {
         self.queue.put(work);
     }
 
-    /// Drops what is left and waits for the command that runs and for the threads.
+    /// Drops what is left and waits for the command that runs and for the thread.
     pub(crate) fn stop(mut self) {
         self.queue.close();
-        for thread in self.threads.drain(..) {
+        if let Some(thread) = self.thread.take() {
             // A panic in it was told when it happened.
             let _ = thread.join();
         }
@@ -64,68 +73,73 @@ impl Drop for Executor {
     }
 }
 
-fn execute_all(
-    queue: &Handover<Work>,
-    mut application: Box<dyn Application>,
-    frozen: &std::sync::mpsc::Sender<ToHash>,
-    threads: &Threads,
-) {
+/// Opens a snapshot's application state, as often as the runner wants.
+pub(crate) fn opener(states: &Arc<dyn States>, head: &Arc<StateHead>) -> OpenSnapshot {
+    let (states, head) = (Arc::clone(states), Arc::clone(head));
+    Box::new(move || Ok(Box::new(reader(&states, &head.application)) as Box<dyn io::Read>))
+}
+
+/// The bytes of a snapshot's session table.
+pub(crate) fn sessions(states: &Arc<dyn States>, head: &StateHead) -> io::Result<Bytes> {
+    let mut bytes = Vec::new();
+    reader(states, &head.sessions).read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+struct Machine {
+    runner: Runner,
+    states: Arc<dyn States>,
+    jobs: Arc<Handover<Job>>,
+}
+
+fn execute_all(queue: &Handover<Work>, mut machine: Machine, threads: &Threads) {
     let mut work = Vec::new();
     while queue.take(usize::MAX, &mut work) {
         for item in work.drain(..) {
-            let result = match item {
-                Work::Execute(execution) => execute(&mut *application, &execution).map(|outcomes| {
-                    // At once: the core replies to clients meanwhile.
-                    threads.finish(&mut vec![Input::Executed(execution.height, outcomes)]);
-                }),
-                Work::Freeze(height) => {
-                    catch(&format_args!("a snapshot at height {height}"), || application.freeze()).map(
-                        |state| {
-                            // The hasher ends only when this thread has ended, or by a bug that it tells itself.
-                            let _ = frozen.send((height, state));
-                        },
-                    )
-                }
-            };
-            if let Err(panicked) = result {
-                threads.fail(halt_sentence(&panicked));
-                return;
+            // At once: the core replies to clients meanwhile.
+            match machine.perform(item) {
+                Ok(input) => threads.finish(&mut input.into_iter().collect()),
+                Err(why) => return threads.fail(why),
             }
         }
     }
 }
 
-fn execute(application: &mut dyn Application, execution: &Execution) -> Result<Vec<Outcome>, Panicked> {
-    let block = BlockContext { height: execution.height, time: execution.time, digest: execution.block };
-    let positions = 0_u32..;
-    execution
-        .commands
-        .iter()
-        .zip(positions)
-        .map(|(command, position)| {
-            let context = Context::new(block, position, command.session.client, command.number);
-            catch(&context, || application.apply(&command.command, &context))
+impl Machine {
+    fn perform(&mut self, work: Work) -> Result<Option<Input>, String> {
+        let sentence = |error: RunnerError| error.to_string();
+        match work {
+            Work::Execute(execution) => {
+                let height = execution.height;
+                let block = BlockContext { height, time: execution.time, digest: execution.block };
+                let outcomes = self.runner.execute(block, requests(execution)).map_err(sentence)?;
+                return Ok(Some(Input::Executed(height, outcomes)));
+            }
+            Work::Freeze(order) => {
+                let began = Instant::now();
+                let frozen = self.runner.freeze(order.header.header.height).map_err(sentence)?;
+                self.jobs.put(&mut vec![Job::Write(order, frozen, began.elapsed())]);
+            }
+            Work::Durable(head) => {
+                self.runner.on_snapshot_durable(head.height, opener(&self.states, &head));
+            }
+            Work::Restore(head) => {
+                let sessions = sessions(&self.states, &head).map_err(|error| error.to_string())?;
+                self.runner.restore(head.height, opener(&self.states, &head)).map_err(sentence)?;
+                return Ok(Some(Input::Installed(head, sessions)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn requests(execution: Execution) -> Vec<Request> {
+    let commands = execution.commands.into_iter();
+    commands
+        .map(|command| Request {
+            client: command.session.client,
+            number: command.number,
+            command: command.command,
         })
         .collect()
-}
-
-fn hash_all(frozen: &std::sync::mpsc::Receiver<ToHash>, threads: &Threads) {
-    while let Ok((height, state)) = frozen.recv() {
-        let root = catch(&format_args!("writing the snapshot at height {height}"), || root_of(state));
-        match root {
-            Ok(Ok(root)) => threads.finish(&mut vec![Input::Snapshot(height, root)]),
-            Ok(Err(error)) => {
-                threads.fail(format!("the state after height {height} cannot be written: {error}"));
-                return;
-            }
-            Err(panicked) => {
-                threads.fail(halt_sentence(&panicked));
-                return;
-            }
-        }
-    }
-}
-
-fn halt_sentence(panicked: &Panicked) -> String {
-    format!("{panicked}; mend the state machine, then start this replica again")
 }

@@ -82,15 +82,14 @@ impl Journal {
         Ok(Self { gathered: Vec::new(), pen, figures })
     }
 
-    /// Appends a record under the core's number; the next [`Journal::hand_over`] takes it along. The
-    /// first number since the start is 1, and they have no gaps.
+    /// Appends a record under the core's number; the next [`Journal::hand_over`] takes it along. Numbers go on
+    /// behind those of the records that were read, without gaps.
     pub(crate) fn append(&mut self, number: u64, record: Record) {
         self.gathered.push(Entry::Record(number, record));
     }
 
     /// Drops every record before the one with the core's number `first`, once all that was appended
-    /// before this call is durable. With `first` = 1 that is everything that was there at the start.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the core does not truncate yet"))]
+    /// before this call is durable.
     pub(crate) fn truncate(&mut self, first: u64) {
         self.gathered.push(Entry::Truncate(first));
     }
@@ -146,7 +145,7 @@ fn read(log: &dyn Log) -> Result<Recovered, String> {
         let record = Record::decode(&frame).map_err(|why| format!("record {position} is damaged: {why}"))?;
         records.push(record);
     }
-    Ok(Recovered { records })
+    Ok(Recovered { first: log.first().0, records, snapshot: None })
 }
 
 fn write_all(queue: &Handover<Entry>, mut writer: Writer, threads: &Threads) {

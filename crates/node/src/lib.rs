@@ -10,12 +10,15 @@ mod driver;
 mod core;
 mod executor;
 mod journal;
+mod keeper;
+mod states;
 mod network;
 mod verify;
 
 mod clock;
 mod durability;
 mod evidence;
+mod home;
 mod handover;
 mod meter;
 mod threads;

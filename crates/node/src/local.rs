@@ -2,18 +2,20 @@
 
 use quorate_consensus::{Config, Limits, Timing};
 use quorate_machine::{ApplicationFactory, StateMachine};
-use quorate_store::MemoryDisk;
 use quorate_transport::{ClientSocket, PeerSocket, Remote};
 use quorate_types::{Evidence, Genesis, Membership, ProtocolParameters, ReplicaId, Scheme, SecretKey};
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tempfile::TempDir;
 
 use crate::client::{Client, ClientOptions};
 use crate::config::{members, membership_of};
 use crate::evidence::EvidenceBoard;
+use crate::home::Home;
 use crate::local_replica::LocalReplica;
 use crate::meter::Meter;
 use crate::network::Sockets;
@@ -27,7 +29,6 @@ use crate::{Durability, Error, Result};
 pub struct LocalCluster<S> {
     pub(crate) genesis: Genesis,
     pub(crate) membership: Arc<Membership>,
-    durability: Durability,
     timing: Timing,
     application: ApplicationFactory,
     members: Vec<Remote>,
@@ -36,6 +37,8 @@ pub struct LocalCluster<S> {
     slots: Vec<Slot>,
     /// Pairs of replicas that are cut off from each other, the smaller number first.
     cuts: Mutex<BTreeSet<(ReplicaId, ReplicaId)>>,
+    /// Removed with the cluster.
+    _temporary: Option<TempDir>,
     machine: PhantomData<fn() -> S>,
 }
 
@@ -43,7 +46,7 @@ pub struct LocalCluster<S> {
 struct Slot {
     id: ReplicaId,
     key: SecretKey,
-    disk: MemoryDisk,
+    home: Home,
     meter: Arc<Meter>,
     node: Mutex<Option<Node>>,
 }
@@ -53,6 +56,7 @@ struct Slot {
 pub struct LocalClusterBuilder<S> {
     replicas: usize,
     durability: Durability,
+    directory: Option<PathBuf>,
     timing: Timing,
     protocol: ProtocolParameters,
     scheme: Scheme,
@@ -76,6 +80,7 @@ impl<S: StateMachine> LocalCluster<S> {
         LocalClusterBuilder {
             replicas: 4,
             durability: Durability::Memory,
+            directory: None,
             timing: Timing::default(),
             protocol: ProtocolParameters::default(),
             scheme: Scheme::Ed25519,
@@ -246,15 +251,24 @@ impl<S: StateMachine> LocalCluster<S> {
             config,
             is_test: self.genesis.test,
             application: self.application.clone(),
-            log: Box::new(slot.disk.open()),
-            durability: self.durability,
-            is_fresh: true,
+            disk: slot.home.open(self.membership.cluster(), slot.key.public())?,
             sockets,
             members: self.members.clone(),
             evidence: self.evidence.clone(),
             meter: Arc::clone(&slot.meter),
             verifier_threads: 1,
         })
+    }
+
+    /// Stops a replica and replaces its disk by an empty one.
+    pub(crate) async fn wipe(&self, index: usize) -> Result {
+        let slot = self.slot(index)?;
+        let old = lock(&slot.node).clone();
+        if let Some(node) = old {
+            node.stop().await?;
+        }
+        *lock(&slot.node) = None;
+        slot.home.wipe()
     }
 
     async fn set_cut(&self, replica: ReplicaId, peer: ReplicaId, is_cut: bool) {
@@ -288,6 +302,15 @@ impl<S: StateMachine> LocalClusterBuilder<S> {
     #[must_use]
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Where replicas keep their data, each in a directory of its own, which is new. This means
+    /// [`Durability::Sync`]; without it, that durability uses a temporary directory.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self.durability = Durability::Sync;
         self
     }
 
@@ -338,23 +361,33 @@ impl<S: StateMachine> LocalClusterBuilder<S> {
         let sockets: Vec<Sockets> = keys.iter().map(bind).collect::<Result<_>>()?;
         let peer_addresses: Vec<SocketAddr> =
             sockets.iter().map(|sockets| sockets.peers.local_addr()).collect();
-        let slots = membership.replicas().zip(keys).map(|(id, key)| Slot {
-            id,
-            key,
-            disk: MemoryDisk::new(),
-            meter: Arc::default(),
-            node: Mutex::new(None),
-        });
+        let temporary = match (self.durability, &self.directory) {
+            (Durability::Sync, None) => Some(TempDir::with_prefix("quorate-").map_err(Error::Temporary)?),
+            _ => None,
+        };
+        let directory = self.directory.as_deref().or(temporary.as_ref().map(TempDir::path));
+        let directory = directory.filter(|_| self.durability == Durability::Sync);
+        let slot = |(id, key): (ReplicaId, SecretKey)| {
+            let home = match directory {
+                Some(path) => {
+                    let path = path.join(format!("replica-{id}"));
+                    Home::in_directory(&path, membership.cluster(), key.public())?
+                }
+                None => Home::in_memory(),
+            };
+            Ok(Slot { id, key, home, meter: Arc::default(), node: Mutex::new(None) })
+        };
+        let slots: Vec<Slot> = membership.replicas().zip(keys).map(slot).collect::<Result<_>>()?;
         let cluster = LocalCluster {
             members: members(&membership, &peer_addresses)?,
             client_addresses: sockets.iter().map(|sockets| sockets.clients.local_addr()).collect(),
             genesis,
             membership,
-            durability: self.durability,
             timing: self.timing,
             application: ApplicationFactory::new(make),
             evidence: EvidenceBoard::new(),
-            slots: slots.collect(),
+            slots,
+            _temporary: temporary,
             cuts: Mutex::default(),
             machine: PhantomData,
         };

@@ -51,6 +51,15 @@ impl<'a, S: StateMachine> LocalReplica<'a, S> {
         self.cluster.node(self.index)?.stop().await.map(drop)
     }
 
+    /// Stops it and replaces its disk by an empty one, without the mark of a new replica: after
+    /// [`LocalReplica::restart`] it follows rule D3.
+    ///
+    /// # Errors
+    /// As [`LocalReplica::stop`], or the disk's.
+    pub async fn wipe(&self) -> Result {
+        self.cluster.wipe(self.index).await
+    }
+
     /// Starts it again after a stop or a halt. It goes on from what its log holds.
     ///
     /// # Errors

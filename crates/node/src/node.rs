@@ -1,8 +1,8 @@
 //! How is a replica started and stopped as a whole? Its threads, and the handle on them.
 
-use quorate_consensus::Config;
-use quorate_machine::ApplicationFactory;
-use quorate_store::Log;
+use quorate_consensus::{Config, Recovered, RecoveredSnapshot};
+use quorate_machine::{ApplicationFactory, Runner};
+use quorate_store::{DataDirectory, Log};
 use quorate_transport::Remote;
 use quorate_types::{ReplicaId, Verifier};
 use std::io;
@@ -14,14 +14,27 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::Clock;
 use crate::driver::{Condition, Control, Driver, Parts, Sources};
 use crate::evidence::EvidenceBoard;
-use crate::executor::Executor;
+use crate::executor::{Executor, opener, sessions};
 use crate::journal::Journal;
+use crate::keeper::Keeper;
 use crate::meter::Meter;
 use crate::network::{Network, Sockets};
+use crate::states::{Snapshot, States};
 use crate::status::Status;
 use crate::threads::Threads;
 use crate::verify::VerifierPool;
 use crate::{Durability, Error, Result, core};
+
+/// What a replica finds again after a restart.
+pub(crate) struct Disk {
+    pub(crate) log: Box<dyn Log>,
+    pub(crate) states: Arc<dyn States>,
+    pub(crate) durability: Durability,
+    /// Whether an empty log is that of a replica that never signed anything.
+    pub(crate) is_fresh: bool,
+    /// Held as long as the replica uses it.
+    pub(crate) directory: Option<DataDirectory>,
+}
 
 /// Everything that a replica is made of.
 pub(crate) struct Setup {
@@ -29,10 +42,7 @@ pub(crate) struct Setup {
     /// Whether genesis calls this a test cluster, which accepts adversaries.
     pub(crate) is_test: bool,
     pub(crate) application: ApplicationFactory,
-    pub(crate) log: Box<dyn Log>,
-    pub(crate) durability: Durability,
-    /// Whether an empty log is that of a replica that never signed anything.
-    pub(crate) is_fresh: bool,
+    pub(crate) disk: Disk,
     pub(crate) sockets: Sockets,
     /// All replicas with their addresses for peers.
     pub(crate) members: Vec<Remote>,
@@ -185,17 +195,36 @@ fn assemble(
     let replica = setup.config.id;
     let refused = |error: io::Error| Error::Thread { replica, error };
     let clock = Clock::start();
-    let opened =
-        Journal::open(setup.log, setup.is_fresh).map_err(|problem| Error::Log { replica, problem })?;
-    let (recovered, writer) = opened.split();
-    let journal = Journal::start(threads, writer, setup.durability).map_err(refused)?;
+    let Disk { log, states, durability, is_fresh, directory } = setup.disk;
+    let unreadable = |problem| Error::Log { replica, problem };
+    let (mut recovered, writer) = Journal::open(log, is_fresh).map_err(unreadable)?.split();
+    let runner = restore(setup.application, &states, &mut recovered).map_err(unreadable)?;
+    let journal = Journal::start(threads, writer, durability).map_err(refused)?;
     let network = Network::start(replica, setup.sockets, &setup.members, events)?;
     let checks = Verifier::new(Arc::clone(&setup.config.membership), setup.config.parameters.clone());
     let verifier = VerifierPool::start(threads, &checks, setup.verifier_threads).map_err(refused)?;
-    let executor = Executor::start(threads, setup.application.make()).map_err(refused)?;
+    let keeper = Keeper::start(threads, &states, setup.config.membership.cluster()).map_err(refused)?;
+    let executor = Executor::start(threads, runner, states, Arc::clone(&keeper.jobs)).map_err(refused)?;
     let core = core::make(clock.now(), setup.config.clone(), recovered);
     let evidence = setup.evidence;
-    Ok(Parts { config: setup.config, clock, core, journal, network, verifier, executor, evidence })
+    let config = setup.config;
+    Ok(Parts { config, clock, core, journal, network, verifier, executor, keeper, evidence, directory })
+}
+
+/// The state machine, in the state of the newest snapshot from which the log leads on.
+fn restore(
+    application: ApplicationFactory,
+    states: &Arc<dyn States>,
+    recovered: &mut Recovered,
+) -> Result<Runner, String> {
+    let mut runner = Runner::new(application).map_err(|error| error.to_string())?;
+    let (lowest, highest) = Recovered::restorable(&recovered.records);
+    let Some(Snapshot { header, head }) = states.newest(lowest, highest)? else { return Ok(runner) };
+    let sessions = sessions(states, &head).map_err(|error| error.to_string())?;
+    runner.restore(head.height, opener(states, &head)).map_err(|error| error.to_string())?;
+    tracing::info!(height = %head.height, "goes on from its snapshot");
+    recovered.snapshot = Some(RecoveredSnapshot { header, head, sessions });
+    Ok(runner)
 }
 
 /// Questions of owners that wait for the driver.

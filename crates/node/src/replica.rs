@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use crate::config::ReplicaConfig;
 use crate::control::{ControlServer, ControlSocket};
-use crate::directory::Directory;
 use crate::evidence::EvidenceBoard;
 use crate::network::Sockets;
 use crate::node::{Node, Setup};
-use crate::{Error, Result, Status};
+use crate::{Error, Result, Status, directory};
 
 /// A running replica. It stops with [`Replica::stop`] or when it is dropped.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ impl Replica {
     /// [`Error`], also if the directory holds something already.
     pub fn init(path: impl AsRef<Path>) -> Result<ReplicaId> {
         let config = ReplicaConfig::read(path)?;
-        Directory::init(&config)?;
+        directory::init(&config)?;
         Ok(config.id)
     }
 
@@ -63,15 +62,14 @@ impl Replica {
         make: impl Fn() -> S + Send + Sync + 'static,
     ) -> Result<Self> {
         let id = config.id;
-        let directory = Directory::open(&config)?;
+        let directory = directory::open(&config.dir, config.membership.cluster(), config.key.public())?;
         let control = ControlSocket::bind(&config.dir)?;
         let sockets = Sockets {
             peers: PeerSocket::bind(config.listen_peers, &config.key)?,
             clients: ClientSocket::bind(config.listen_clients, &config.key)?,
         };
         let (peer_address, client_address) = (sockets.peers.local_addr(), sockets.clients.local_addr());
-        // The last step that a second process on this directory does not reach.
-        let opened = directory.log()?;
+        let disk = directory::disk(directory, config.durability)?;
         let others = config.members.iter().map(|member| member.id).filter(|other| *other != id).collect();
         let node = Node::start(Setup {
             config: Config {
@@ -84,9 +82,7 @@ impl Replica {
             },
             is_test: config.genesis.test,
             application: ApplicationFactory::new(make),
-            log: opened.log,
-            durability: opened.durability,
-            is_fresh: opened.is_fresh,
+            disk,
             sockets,
             members: config.members,
             evidence: EvidenceBoard::new(),

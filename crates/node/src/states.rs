@@ -22,6 +22,14 @@ pub(crate) struct Snapshot {
     pub(crate) head: Arc<StateHead>,
 }
 
+/// A snapshot that was written, and what it added to what was held.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) head: Arc<StateHead>,
+    pub(crate) chunks_new: u64,
+    pub(crate) bytes_new: u64,
+}
+
 /// What is written of a new snapshot: gives its chunks to the sink and then its head.
 pub(crate) type Write<'a> = &'a mut dyn FnMut(&mut dyn ChunkSink) -> io::Result<StateHead>;
 
@@ -31,7 +39,7 @@ pub(crate) trait States: Send + Sync + std::fmt::Debug {
     fn newest(&self, lowest: Height, highest: Height) -> Result<Option<Snapshot>, String>;
 
     /// Writes a snapshot, which is durable when this returns.
-    fn write(&self, header: SignedHeader, write: Write<'_>) -> Result<Arc<StateHead>, String>;
+    fn write(&self, header: SignedHeader, write: Write<'_>) -> Result<Written, String>;
 
     /// A chunk or page, if it is held.
     fn chunk(&self, digest: &Digest) -> Result<Option<Bytes>, String>;

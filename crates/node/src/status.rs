@@ -31,6 +31,12 @@ pub struct Status {
     pub stable_root: Option<Digest>,
     /// Whether it lost its disk and waits until it may take part again.
     pub is_recovering: bool,
+    /// Whether enough others have told it that its disk is whole, so that it takes part.
+    pub is_awake: bool,
+    /// Height and root of the last state that it vouched for.
+    pub state: (Height, Digest),
+    /// Bytes of a state that it fetches from others: gathered, and in all.
+    pub transfer: Option<(u64, u64)>,
     /// The replicas that it is connected to.
     pub connected: Vec<ReplicaId>,
     /// Client keys that are connected.
@@ -48,6 +54,8 @@ pub struct Status {
     pub frames_dropped: u64,
     /// What it wrote to its log.
     pub log: LogStatus,
+    /// Its newest snapshot.
+    pub snapshot: SnapshotStatus,
     /// Pieces of evidence that it reported since it started.
     pub evidence: u64,
     /// The attack that it runs, in a test cluster.
@@ -70,6 +78,31 @@ pub struct LogStatus {
     /// Microseconds that the longest sync took.
     pub sync_us_max: u64,
     /// Bytes of all records that the log holds now.
+    pub bytes_held: u64,
+}
+
+/// What a replica's newest snapshot took, all zero before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotStatus {
+    /// Snapshots that it wrote since it started.
+    pub snapshots: u64,
+    /// The height of the newest.
+    pub height: Height,
+    /// Bytes of its state.
+    pub bytes: u64,
+    /// Chunks of its state.
+    pub chunks: u64,
+    /// Chunks that were not held before.
+    pub chunks_new: u64,
+    /// Bytes of these.
+    pub bytes_new: u64,
+    /// Microseconds for which the state machine stood still.
+    pub pause_us: u64,
+    /// The longest such pause since the replica started.
+    pub pause_us_max: u64,
+    /// Microseconds until it was durable.
+    pub write_us: u64,
+    /// Bytes that all snapshots take on the disk.
     pub bytes_held: u64,
 }
 
@@ -115,6 +148,10 @@ impl Tally {
             Event::Entered(view) => tracing::info!(%view, "entered a view"),
             Event::Recovering => tracing::warn!("the disk was empty: waits until it may take part again"),
             Event::Recovered(view) => tracing::info!(%view, "takes part again"),
+            Event::Fetching(height) => tracing::info!(%height, "fetches the state of the others"),
+            Event::Installed(height, root) => {
+                tracing::info!(%height, %root, "goes on from the state of the others");
+            }
             Event::Stable(_, root) => self.stable_root = Some(*root),
             Event::Certified { .. } => tracing::trace!(?event),
         }
@@ -146,6 +183,9 @@ impl Tally {
             stable: machine.stable,
             stable_root: self.stable_root,
             is_recovering: machine.is_recovering,
+            is_awake: machine.is_awake,
+            state: machine.state,
+            transfer: machine.transfer,
             view_changes: self.view_changes,
             commits_fast: self.commits_fast,
             commits_slow: self.commits_slow,

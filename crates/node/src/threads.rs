@@ -1,7 +1,7 @@
 //! What do a replica's threads have in common? A name, a meter, and an end that nobody misses.
 
 use quorate_consensus::Input;
-use quorate_types::ReplicaId;
+use quorate_types::{ReplicaId, StateHead};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use crate::meter::Meter;
 pub(crate) enum Done {
     /// Finished work, in order.
     Inputs(Vec<Input>),
+    /// All chunks of a state are there and durable: the state machine is to go on from it.
+    Gathered(Arc<StateHead>),
     /// The replica cannot go on; why, in one sentence.
     Failed(String),
 }
@@ -52,6 +54,11 @@ impl Threads {
         if !inputs.is_empty() {
             let _ = self.done.send(Done::Inputs(std::mem::take(inputs)));
         }
+    }
+
+    /// Tells the driver something.
+    pub(crate) fn tell(&self, done: Done) {
+        let _ = self.done.send(done);
     }
 
     /// Tells why the replica cannot go on.

@@ -57,6 +57,17 @@ fn key_value(mib: u64) {
         sink.bytes / MIB
     );
     println!("  writing 1 % of the keys: {alone:?} alone, {shared:?} while a snapshot shares all buckets");
+    let (_, restoring) = timed(|| handed_over(store.freeze()));
+    println!("  restored from a pipe, as it was written, in {restoring:?}");
+}
+
+/// Restores what another thread writes, with nothing but a pipe between.
+fn handed_over(frozen: Box<dyn Frozen>) -> KeyValue {
+    let (mut reader, mut writer) = io::pipe().expect("a pipe");
+    let writing = std::thread::spawn(move || frozen.write(&mut writer));
+    let restored = KeyValue::restore(&mut reader).expect("whole");
+    writing.join().expect("no panic").expect("all was read");
+    restored
 }
 
 /// Hashes, keeps nothing, and claims to hold or not to hold what it gave before.

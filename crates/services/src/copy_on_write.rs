@@ -269,9 +269,9 @@ fn read_entry(source: &mut impl Read) -> Result<Option<(Bytes, Bytes)>, RestoreE
     }
 }
 
-/// So many bytes, or what is left. Allocates no more than there is.
+/// So many bytes, or what is left. A length that lies does not make it allocate.
 fn read_bytes(source: &mut impl Read, length: u64) -> io::Result<Bytes> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(length.min(CHUNK_BYTES_MAX as u64) as usize);
     source.take(length).read_to_end(&mut bytes)?;
     Ok(bytes.into_boxed_slice().into())
 }

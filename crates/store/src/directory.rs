@@ -123,7 +123,8 @@ pub enum DirectoryError {
 }
 
 impl DataDirectory {
-    /// Makes a directory for a new replica, which nobody has used before. `mark` is drawn at random; see [`LogIdentity::mark`].
+    /// Makes a directory for a new replica, which nobody has used before. `mark` is drawn at random; see
+    /// [`LogIdentity::mark`].
     ///
     /// # Errors
     /// [`DirectoryError::NotEmpty`] and others; nothing that was there is changed.
@@ -137,8 +138,9 @@ impl DataDirectory {
         Self::begin(path, LogIdentity { owner, mark }, found, lock)
     }
 
-    /// Opens a replica's directory. One that is missing or empty is made: [`DataDirectory::found`] tells, and the replica then follows
-    /// rule D3. `mark` is drawn at random, and used in that case only; see [`LogIdentity::mark`].
+    /// Opens a replica's directory. One that is missing or empty is made: [`DataDirectory::found`] tells, and
+    /// the replica then follows rule D3. `mark` is drawn at random, and used in that case only; see
+    /// [`LogIdentity::mark`].
     ///
     /// # Errors
     /// See [`DirectoryError`]; nothing that was there is changed.

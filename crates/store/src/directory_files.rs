@@ -9,7 +9,8 @@ use crate::Files;
 
 /// Files in a directory of the operating system.
 ///
-/// Two files stay open, the one that was written last and the one that was read last: a log writes at its end only.
+/// Two files stay open, the one that was written last and the one that was read last: a log writes at its end
+/// only.
 #[derive(Debug)]
 pub struct DirectoryFiles {
     path: PathBuf,

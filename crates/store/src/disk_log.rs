@@ -1,4 +1,5 @@
-//! How does a replica keep its log in files? It appends to the last segment, and removes the first ones whole.
+//! How does a replica keep its log in files? It appends to the last segment, and removes the first ones
+//! whole.
 
 use bytes::Bytes;
 use quorate_types::Frame;
@@ -13,8 +14,9 @@ use crate::{Files, Log, LogIdentity, Position, Records, StoreError, is_full};
 
 /// The log in a directory of files.
 ///
-/// Records are written as they are appended, and with one write for all that come together; a batch is never copied on its way.
-/// The first failed write or sync closes the log for good: asking a disk again would not tell what is durable.
+/// Records are written as they are appended, and with one write for all that come together; a batch is never
+/// copied on its way. The first failed write or sync closes the log for good: asking a disk again would not
+/// tell what is durable.
 #[derive(Debug)]
 pub struct DiskLog {
     files: Box<dyn Files>,
@@ -40,8 +42,8 @@ pub struct DiskLog {
 pub struct LogSettings {
     /// A segment is closed before it grows beyond this; a larger append has one of its own. 64 MiB.
     pub segment_bytes_max: u64,
-    /// So far is the last segment's file made longer than what is written, since a sync that changes no length is faster. 4 MiB;
-    /// 0 never does it.
+    /// So far is the last segment's file made longer than what is written, since a sync that changes no
+    /// length is faster. 4 MiB; 0 never does it.
     pub reserve_bytes: u64,
 }
 
@@ -51,12 +53,43 @@ impl Default for LogSettings {
     }
 }
 
+/// What a log's files hold, as [`DiskLog::inspect`] finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogReport {
+    /// The position of the first record that is held, or the end.
+    pub first: Position,
+    /// The position behind the last intact record.
+    pub end: Position,
+    /// How many segment files are needed.
+    pub segments: usize,
+    /// Bytes of a torn tail, which opening would cut. Zeros that were reserved are none.
+    pub torn_bytes: u64,
+    /// Files that are no longer needed, which opening would remove.
+    pub leftovers: Vec<String>,
+}
+
 impl DiskLog {
+    /// Reads and judges a log without changing anything. While a replica writes to it, its end may look torn.
+    ///
+    /// # Errors
+    /// As [`DiskLog::open`] would refuse it.
+    pub fn inspect(files: &dyn Files, identity: LogIdentity) -> Result<LogReport, StoreError> {
+        let found = recovery::scan(files, identity)?;
+        Ok(LogReport {
+            first: found.front.first,
+            end: found.segments.back().map_or(Position(0), Segment::end),
+            segments: found.segments.len(),
+            torn_bytes: if found.is_torn { found.file_length - found.length } else { 0 },
+            leftovers: found.leftovers,
+        })
+    }
+
     /// Opens the log, or begins one where there are no files. A torn tail is cut, and traced.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`], [`StoreError::Missing`], [`StoreError::Foreign`], [`StoreError::NewerFormat`], with nothing
-    /// changed; [`StoreError::Full`] if there is no room to begin; [`StoreError::Failed`].
+    /// [`StoreError::Damaged`], [`StoreError::Missing`], [`StoreError::Foreign`],
+    /// [`StoreError::NewerFormat`], with nothing changed; [`StoreError::Full`] if there is no room to begin;
+    /// [`StoreError::Failed`].
     pub fn open(
         files: Box<dyn Files>,
         identity: LogIdentity,
@@ -102,8 +135,8 @@ impl DiskLog {
         if !mutation::is(Mutation::TailKept) {
             self.trim()?;
         }
-        // A process before this one may have failed to sync these bytes. Then the system's cache has them and may believe that
-        // they are written, so that a sync alone would do nothing.
+        // A process before this one may have failed to sync these bytes. Then the system's cache has them and
+        // may believe that they are written, so that a sync alone would do nothing.
         self.write_again(0, HEAD_BYTES as u64)?;
         self.write_again(unproven, self.length)?;
         self.sync_active()?;
@@ -180,7 +213,7 @@ impl DiskLog {
     fn begin_segment(&mut self, number: u64, first: Position) -> Result<(), StoreError> {
         let name = segment_name(number);
         let format = Format::new(self.identity, number);
-        let front = Front { sequence: 0, first: self.front.first };
+        let front = Front { sequence: 0, first: self.front.first, durable: first };
         let (_, front_sector) = format.front(front);
         let head = [format.head(first), front_sector, [0; SECTOR_BYTES]].concat();
         let created = self.files.create(&name);
@@ -205,7 +238,22 @@ impl DiskLog {
         Ok(())
     }
 
-    /// Removes segments, the oldest first. Recovery needs none of them: it does not matter which a crash brings back.
+    /// Writes into the last segment where the log begins and how much is durable, durably.
+    fn write_front(&mut self, first: Position) -> Result<(), StoreError> {
+        let front = Front { sequence: self.front.sequence.saturating_add(1), first, durable: self.synced };
+        let (offset, sector) = self.format.front(front);
+        let name = self.name();
+        let written = self.files.write(&name, offset, &mut [IoSlice::new(&sector)]);
+        written.map_err(|error| self.fail(failed("write", &name, &error)))?;
+        if !mutation::is(Mutation::FrontNotSynced) {
+            self.sync_active()?;
+        }
+        self.front = front;
+        Ok(())
+    }
+
+    /// Removes segments, the oldest first. Recovery needs none of them: it does not matter which a crash
+    /// brings back.
     fn remove_segments(&mut self, names: &[String]) -> Result<(), StoreError> {
         for name in names {
             let removed = self.files.remove(name);
@@ -334,6 +382,11 @@ impl Log for DiskLog {
         if self.synced == self.end { Ok(()) } else { self.sync_active() }
     }
 
+    fn seal(&mut self) -> Result<(), StoreError> {
+        self.sync()?;
+        if self.front.durable < self.end { self.write_front(self.front.first) } else { Ok(()) }
+    }
+
     fn read(&self, from: Position) -> Result<Records<'_>, StoreError> {
         self.check()?;
         let positions = from.max(self.front.first).0..self.end.0;
@@ -355,17 +408,9 @@ impl Log for DiskLog {
             // Recovery takes a front above the log's end for damage, so what is dropped is durable before.
             self.sync_active()?;
         }
-        let front = Front { sequence: self.front.sequence.saturating_add(1), first };
-        let (offset, sector) = self.format.front(front);
-        let name = self.name();
-        if let Err(error) = self.files.write(&name, offset, &mut [IoSlice::new(&sector)]) {
-            return Err(self.fail(failed("write", &name, &error)));
-        }
-        if !mutation::is(Mutation::FrontNotSynced) {
-            self.sync_active()?;
-        }
-        self.bytes -= self.bytes_between(self.front.first, first);
-        self.front = front;
+        let dropped = self.bytes_between(self.front.first, first);
+        self.write_front(first)?;
+        self.bytes -= dropped;
         let needed = self.segments.iter().rposition(|segment| segment.first <= first).unwrap_or(0);
         let dead: Vec<String> =
             self.segments.drain(..needed).map(|segment| segment_name(segment.number)).collect();

@@ -1,9 +1,11 @@
-//! A disk in memory that fails as real ones do: what may be left of a log's files after a crash, a lie or a flipped bit?
+//! A disk in memory that fails as real ones do: what may be left of a log's files after a crash, a lie or a
+//! flipped bit?
 //!
-//! It decides nothing by itself. Which operation fails is [planned](FaultyDisk::plan); what a loss of power leaves of what was not
-//! synced is chosen by the caller's function, so that one seed gives one fate.
+//! It decides nothing by itself. Which operation fails is [planned](FaultyDisk::plan); what a loss of power
+//! leaves of what was not synced is chosen by the caller's function, so that one seed gives one fate.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,15 +16,15 @@ const SECTOR_BYTES: u64 = 512;
 
 /// A disk with one directory. Clones are handles to the same disk.
 ///
-/// Operations that change something are counted: each [`Files::create`], [`Files::write`], [`Files::set_length`],
-/// [`Files::sync`], [`Files::remove`] and [`Files::sync_directory`]. A fault is planned for one of them by its number.
-#[derive(Clone, Debug, Default)]
+/// Operations that change something are counted: each [`Files::create`], [`Files::write`],
+/// [`Files::set_length`], [`Files::sync`], [`Files::remove`] and [`Files::sync_directory`]. A fault is
+/// planned for one of them by its number.
+#[derive(Clone, Default)]
 pub struct FaultyDisk {
     contents: Arc<Mutex<Contents>>,
 }
 
 /// The files on a [`FaultyDisk`], as one process sees them.
-#[derive(Debug)]
 pub struct FaultyFiles {
     contents: Arc<Mutex<Contents>>,
     opening: u64,
@@ -31,10 +33,11 @@ pub struct FaultyFiles {
 /// What happens to one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The power fails during it. It may have been carried out in part; nothing works before [`FaultyDisk::power_on`].
+    /// The power fails during it. It may have been carried out in part; nothing works before
+    /// [`FaultyDisk::power_on`].
     PowerLoss,
-    /// It fails and does nothing. After a failed sync, what was to be synced is never written, though it can be read until a
-    /// loss of power: a later sync says that all is well.
+    /// It fails and does nothing. After a failed sync, what was to be synced is never written, though it can
+    /// be read until a loss of power: a later sync says that all is well.
     Failure,
     /// It claims to be done, and does nothing. A lost sync makes nothing durable.
     Lost,
@@ -50,10 +53,10 @@ pub enum Fault {
 }
 
 /// All that is on a disk, durable or not, to go back to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Image(Directory);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Contents {
     directory: Directory,
     faults: BTreeMap<u64, Fault>,
@@ -64,7 +67,7 @@ struct Contents {
     opening: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Directory {
     files: BTreeMap<u64, File>,
     next: u64,
@@ -72,7 +75,7 @@ struct Directory {
     durable_names: BTreeMap<String, u64>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct File {
     /// As it is read.
     bytes: Vec<u8>,
@@ -82,7 +85,7 @@ struct File {
     pending: Vec<Change>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Change {
     Write(u64, Vec<u8>),
     SetLength(u64),
@@ -95,7 +98,8 @@ impl FaultyDisk {
         Self::default()
     }
 
-    /// The disk's files. Those that were opened before can no longer be used: their process is gone. Nothing is lost by it.
+    /// The disk's files. Those that were opened before can no longer be used: their process is gone. Nothing
+    /// is lost by it.
     #[must_use]
     pub fn files(&self) -> FaultyFiles {
         let mut contents = self.lock();
@@ -114,7 +118,7 @@ impl FaultyDisk {
         self.lock().faults.insert(operation, fault);
     }
 
-    /// Takes back every planned fault that has not happened.
+    /// Forgets the faults that were planned and did not happen.
     pub fn forget_faults(&self) {
         self.lock().faults.clear();
     }
@@ -141,9 +145,10 @@ impl FaultyDisk {
         self.lock().is_off = true;
     }
 
-    /// The power fails, if it did not yet, and comes back. Of what was not durable, `choose` picks what survives: for each
-    /// change in any order, for each sector, for each file that was created or removed. It is given a number of
-    /// possibilities, and answers with one of them, counted from 0: always 0 loses everything, always the last possibility keeps it.
+    /// The power fails, if it did not yet, and comes back. Of what was not durable, `choose` picks what
+    /// survives: for each change in any order, for each sector, for each file that was created or removed. It
+    /// is given a number of possibilities, and answers with one of them, counted from 0: always 0 loses
+    /// everything, always the last possibility keeps it.
     pub fn power_on(&self, choose: &mut dyn FnMut(u64) -> u64) {
         let mut contents = self.lock();
         contents.is_off = false;
@@ -154,10 +159,7 @@ impl FaultyDisk {
     /// The files' names and lengths, as a process would see them.
     #[must_use]
     pub fn list(&self) -> Vec<(String, u64)> {
-        let contents = self.lock();
-        let directory = &contents.directory;
-        let length = |file: &u64| directory.files.get(file).map_or(0, |file| file.bytes.len() as u64);
-        directory.names.iter().map(|(name, file)| (name.clone(), length(file))).collect()
+        self.lock().directory.list()
     }
 
     /// Flips one bit of a file, on the disk and in every cache. Nothing happens if the file ends before.
@@ -207,6 +209,25 @@ impl FaultyDisk {
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
         lock(&self.contents)
+    }
+}
+
+// Whole disks are no reading matter: names and lengths are.
+impl fmt::Debug for FaultyDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FaultyDisk").field(&self.list()).finish()
+    }
+}
+
+impl fmt::Debug for FaultyFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FaultyFiles").field(&lock(&self.contents).directory.list()).finish()
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Image").field(&self.0.list()).finish()
     }
 }
 
@@ -262,7 +283,8 @@ impl Files for FaultyFiles {
 
     fn write(&mut self, name: &str, offset: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         let (mut contents, fault) = self.begin()?;
-        let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(|part| &**part).collect();
+        let mut bytes = parts.concat();
         let length = contents.directory.file(name)?.bytes.len() as u64;
         let grown = (offset + bytes.len() as u64).saturating_sub(length);
         let room =
@@ -331,12 +353,16 @@ impl Files for FaultyFiles {
 
 impl Contents {
     fn bytes(&self) -> u64 {
-        let length = |file: &u64| self.directory.files.get(file).map_or(0, |file| file.bytes.len() as u64);
-        self.directory.names.values().map(length).sum()
+        self.directory.list().iter().map(|(_, length)| length).sum()
     }
 }
 
 impl Directory {
+    fn list(&self) -> Vec<(String, u64)> {
+        let length = |file: &u64| self.files.get(file).map_or(0, |file| file.bytes.len() as u64);
+        self.names.iter().map(|(name, file)| (name.clone(), length(file))).collect()
+    }
+
     fn file(&self, name: &str) -> io::Result<&File> {
         self.names
             .get(name)
@@ -406,11 +432,12 @@ impl File {
     fn settle(&mut self, choose: &mut dyn FnMut(u64) -> u64) {
         while !self.pending.is_empty() {
             let next = pick(choose, self.pending.len() as u64);
-            // The possibilities are counted from the last change, so that 'always the last possibility' keeps the order.
+            // The possibilities are counted from the last change, so that 'always the last possibility' keeps
+            // the order.
             let at = self.pending.len() - 1 - usize::try_from(next).unwrap_or(0);
             self.pending.remove(at).settle(&mut self.durable, choose);
         }
-        self.bytes = self.durable.clone();
+        self.bytes.clone_from(&self.durable);
     }
 }
 

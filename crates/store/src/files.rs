@@ -6,10 +6,11 @@ use std::io::{self, IoSlice};
 /// The byte level below the log: named files in one directory, on a disk or in memory.
 ///
 /// Nothing written is durable before [`Files::sync`] of its file returns; nothing created or removed before
-/// [`Files::sync_directory`] returns. What was not made durable may be there after a loss of power, in part and in any order.
+/// [`Files::sync_directory`] returns. What was not made durable may be there after a loss of power, in part
+/// and in any order.
 ///
-/// A full disk is told by one of the kinds that [`is_full`] knows. Every other error means that nothing is known about what
-/// was written.
+/// A full disk is told by one of the kinds that [`is_full`] knows. Every other error means that nothing is
+/// known about what was written.
 pub trait Files: Debug + Send {
     /// The names of all files, in any order.
     ///
@@ -35,7 +36,8 @@ pub trait Files: Debug + Send {
     /// Of the disk, or the name is taken.
     fn create(&mut self, name: &str) -> io::Result<()>;
 
-    /// Writes the parts one behind the other, beginning at `offset`. After an error some of it may be written.
+    /// Writes the parts one behind the other, beginning at `offset`. After an error some of it may be
+    /// written.
     ///
     /// # Errors
     /// Of the disk.
@@ -66,7 +68,8 @@ pub trait Files: Debug + Send {
     fn sync_directory(&mut self) -> io::Result<()>;
 }
 
-/// Whether an error says that there is no room: on the disk, in a quota, or within the length a process may write.
+/// Whether an error says that there is no room: on the disk, in a quota, or within the length a process may
+/// write.
 #[must_use]
 pub fn is_full(error: &io::Error) -> bool {
     matches!(

@@ -1,11 +1,12 @@
 //! Which bytes stand on the disk? A log is a row of segment files: a head of three sectors, then records.
 //!
-//! All numbers are little-endian. The head's first sector says whose log it is and where the segment begins; it is
-//! written once. The other two take turns in saying where the log's front is: one is rewritten while the other
-//! holds, which needs no room, so that a full disk can be emptied.
+//! All numbers are little-endian. The head's first sector says whose log it is and where the segment begins;
+//! it is written once. The other two take turns in saying where the log's front is, and how much was durable
+//! then: one is rewritten while the other holds, which needs no room, so that a full disk can be emptied.
 //!
-//! Every checksum begins with the log's owner, its mark and the segment's number. Together with the position in every record
-//! it tells a record that was written here and now from one that a disk misplaced, or from another log.
+//! Every checksum begins with the log's owner, its mark and the segment's number. Together with the position
+//! in every record it tells a record that was written here and now from one that a disk misplaced, or from
+//! another log.
 
 use crc32fast::Hasher;
 use quorate_types::wire::{HEAD_BYTES_MAX, PAYLOAD_BYTES_MAX};
@@ -27,8 +28,9 @@ pub struct Owner {
 pub struct LogIdentity {
     /// Whose log it is.
     pub owner: Owner,
-    /// Drawn at random when the directory was made, and told to nobody: every record begins with it. Without it a client could
-    /// write into a batch what reads as a record, and a replica would take its torn tail for damage.
+    /// Drawn at random when the directory was made, and told to nobody: every record begins with it. Without
+    /// it a client could write into a batch what reads as a record, and a replica would take its torn tail
+    /// for damage.
     pub mark: u64,
 }
 
@@ -47,7 +49,7 @@ const MAGIC: &[u8; 8] = b"QUORLOG\n";
 /// Bytes of the first sector that are not zero.
 const SECTOR_USED: usize = 108;
 /// Bytes of a sector with a front that are not zero.
-const FRONT_USED: usize = 28;
+const FRONT_USED: usize = 36;
 
 /// A sector of a head, as it is written.
 pub(crate) type Sector = [u8; SECTOR_BYTES];
@@ -82,6 +84,8 @@ pub(crate) struct Front {
     pub(crate) sequence: u64,
     /// The log's first position.
     pub(crate) first: Position,
+    /// Every position below was durable when this was written.
+    pub(crate) durable: Position,
 }
 
 /// Why a head's first sector is not one of this segment.
@@ -100,7 +104,7 @@ pub(crate) enum HeadFault {
     /// It belongs to an older or copied directory of this replica.
     OtherLog,
     /// It is another segment of this log.
-    OtherSegment(u64),
+    OtherSegment,
 }
 
 impl Format {
@@ -135,7 +139,8 @@ impl Format {
         if &bytes::<8>(sector, 0) != MAGIC {
             return Err(HeadFault::NotALog);
         }
-        // These sixteen bytes are the same in every format, so that a flipped bit is not taken for a newer one.
+        // These sixteen bytes are the same in every format, so that a flipped bit is not taken for a newer
+        // one.
         if crc32fast::hash(&sector[..12]) != u32_at(sector, 12) {
             return Err(HeadFault::Damaged);
         }
@@ -159,7 +164,7 @@ impl Format {
             return Err(HeadFault::OtherLog);
         }
         if u64_at(sector, 88) != self.number {
-            return Err(HeadFault::OtherSegment(u64_at(sector, 88)));
+            return Err(HeadFault::OtherSegment);
         }
         Ok(Position(u64_at(sector, 96)))
     }
@@ -170,8 +175,9 @@ impl Format {
         put(&mut sector, 0, &self.identity.mark.to_le_bytes());
         put(&mut sector, 8, &front.sequence.to_le_bytes());
         put(&mut sector, 16, &front.first.0.to_le_bytes());
-        let checksum = self.checksum(&[&sector[..24]]);
-        put(&mut sector, 24, &checksum.to_le_bytes());
+        put(&mut sector, 24, &front.durable.0.to_le_bytes());
+        let checksum = self.checksum(&[&sector[..32]]);
+        put(&mut sector, 32, &checksum.to_le_bytes());
         let slot = 1 + front.sequence % 2;
         (slot * SECTOR_BYTES as u64, sector)
     }
@@ -181,9 +187,13 @@ impl Format {
         if sector == &[0; SECTOR_BYTES] {
             return Ok(None);
         }
-        let front = Front { sequence: u64_at(sector, 8), first: Position(u64_at(sector, 16)) };
+        let front = Front {
+            sequence: u64_at(sector, 8),
+            first: Position(u64_at(sector, 16)),
+            durable: Position(u64_at(sector, 24)),
+        };
         let is_intact = u64_at(sector, 0) == self.identity.mark
-            && self.checksum(&[&sector[..24]]) == u32_at(sector, 24)
+            && self.checksum(&[&sector[..32]]) == u32_at(sector, 32)
             && sector[FRONT_USED..].iter().all(|byte| *byte == 0)
             && front.sequence % 2 == slot;
         if is_intact { Ok(Some(front)) } else { Err(HeadFault::Damaged) }
@@ -266,7 +276,8 @@ pub(crate) fn segment_number(name: &str) -> Option<u64> {
     (segment_name(number) == name).then_some(number)
 }
 
-/// What a record is. There is one kind so far; another one needs no new format, but refuses programs that do not know it.
+/// What a record is. There is one kind so far; another one needs no new format, but refuses programs that do
+/// not know it.
 const KIND_RECORD: u32 = 1;
 
 fn put(into: &mut [u8], offset: usize, bytes: &[u8]) {

@@ -26,7 +26,8 @@ pub(crate) fn print(identity: &LogIdentity) -> String {
         hex::encode(&cluster.0),
         hex::encode(&replica.0),
     );
-    // In every format the last line is the checksum of all others, so that a flipped bit is not taken for a newer format.
+    // In every format the last line is the checksum of all others, so that a flipped bit is not taken for a
+    // newer format.
     format!("{lines}checksum {:08x}\n", crc32fast::hash(lines.as_bytes()))
 }
 

@@ -17,8 +17,8 @@ pub type Records<'a> = Box<dyn Iterator<Item = Result<(Position, Frame), StoreEr
 /// gap before any record; what was appended after the last sync may be gone, and its positions are
 /// then given out again. A record is a [`Frame`]: the log shares its memory and copies nothing.
 ///
-/// After any error except [`StoreError::OutOfRange`], [`StoreError::TooLarge`] and [`StoreError::Full`] the log is
-/// unusable: the replica stops, because what is durable is no longer known (rule D4).
+/// After any error except [`StoreError::OutOfRange`], [`StoreError::TooLarge`] and [`StoreError::Full`] the
+/// log is unusable: the replica stops, because what is durable is no longer known (rule D4).
 pub trait Log: Send {
     /// Appends a record. It is not durable before the next [`Log::sync`] returns.
     ///
@@ -40,6 +40,15 @@ pub trait Log: Send {
     /// The log failed, and no later sync would tell what is durable.
     fn sync(&mut self) -> Result<(), StoreError>;
 
+    /// Makes everything durable, and notes that it is: damage to the last records is then not taken for a
+    /// torn tail. For a replica that stops in good order or falls idle, since it costs a sync of its own.
+    ///
+    /// # Errors
+    /// As [`Log::sync`].
+    fn seal(&mut self) -> Result<(), StoreError> {
+        self.sync()
+    }
+
     /// The records at and above `from` that the log holds, durable or not.
     ///
     /// # Errors
@@ -57,8 +66,8 @@ pub trait Log: Send {
     /// durable by it, and nobody may count on that. Nothing happens if the log ends at `end` or below.
     ///
     /// # Errors
-    /// [`StoreError::OutOfRange`] if `end` lies below the log's first record; [`StoreError::Full`], with the log as it
-    /// was; else the log failed.
+    /// [`StoreError::OutOfRange`] if `end` lies below the log's first record; [`StoreError::Full`], with the
+    /// log as it was; else the log failed.
     fn truncate_tail(&mut self, end: Position) -> Result<(), StoreError>;
 
     /// The position of the first record that is held, or the end if none is.
@@ -118,15 +127,15 @@ pub enum StoreError {
     },
     /// A file with records that had been durable is gone, or its end is.
     #[error(
-        "records {first} to {last} had been durable and are gone, below those in {file}: bring the missing file back, or let \
-         the replica start with an empty directory, as after the loss of its disk"
+        "of the records {first} to {last}, which had been durable, some are gone, below those in {file}: bring the missing file \
+         back, or let the replica start with an empty directory, as after the loss of its disk"
     )]
     Missing {
         /// The file behind the gap.
         file: String,
-        /// The first record that is gone.
+        /// The first record that may be gone.
         first: Position,
-        /// The last one.
+        /// The last one, which is.
         last: Position,
     },
     /// There is a file that does not belong to this log.

@@ -1,8 +1,9 @@
 //! What does a replica find in its files when it starts? [`scan`] reads and judges, and changes nothing.
 //!
-//! The rule (D4): what follows the last intact record is a torn tail and may be cut, unless something proves that it had been
-//! durable. Two things do. A later segment: before it is begun, all that lies in earlier ones is durable. And a later record of the
-//! same segment: it says how much was durable when it was written. Then the log is damaged, and nothing is guessed.
+//! The rule (D4): what follows the last intact record is a torn tail and may be cut, unless something proves
+//! that it had been durable. Three things do. A later segment: before it is begun, all that lies in earlier
+//! ones is durable. A later record of the same segment: it says how much was durable when it was written. And
+//! the segment's head, if the log was sealed. Then the log is damaged, and nothing is guessed.
 
 use std::collections::VecDeque;
 use std::io;
@@ -55,7 +56,7 @@ pub(crate) fn scan(files: &dyn Files, identity: LogIdentity) -> Result<Found, St
     let mut numbers = segment_numbers(files)?;
     let mut found = Found {
         segments: VecDeque::new(),
-        front: Front { sequence: 0, first: Position(0) },
+        front: Front { sequence: 0, first: Position(0), durable: Position(0) },
         leftovers: Vec::new(),
         length: 0,
         file_length: 0,
@@ -73,6 +74,7 @@ pub(crate) fn scan(files: &dyn Files, identity: LogIdentity) -> Result<Found, St
         let mut reader = Reader::new(files, identity, &head);
         let mut scan = reader.scan(head.first)?;
         if Some(head.number) == last_number {
+            scan.durable = scan.durable.max(found.front.durable);
             found.is_torn = reader.judge_tail(&scan)?;
             (found.length, found.file_length, found.unproven) =
                 (scan.length, head.file_length, scan.unproven());
@@ -87,7 +89,8 @@ pub(crate) fn scan(files: &dyn Files, identity: LogIdentity) -> Result<Found, St
 }
 
 impl Found {
-    /// A segment that begins below the end of the one before cut the log there; what lies above in earlier ones is void.
+    /// A segment that begins below the end of the one before cut the log there; what lies above in earlier
+    /// ones is void.
     fn cut_by(&mut self, head: &Head) -> Result<(), StoreError> {
         let Some(before) = self.segments.back() else { return Ok(()) };
         if head.first > before.end() {
@@ -97,12 +100,16 @@ impl Found {
         Ok(())
     }
 
-    /// The front moves only over durable records.
+    /// The front moves only over durable records, and it tells of others that were durable.
     fn check_front(&self) -> Result<(), StoreError> {
+        let durable = self.front.first.max(self.front.durable);
         match self.segments.back() {
-            Some(last) if last.end() < self.front.first => {
-                Err(missing(last.number, last.end(), self.front.first))
-            }
+            Some(last) if last.end() < durable => Err(StoreError::Damaged {
+                file: segment_name(last.number),
+                offset: self.length,
+                position: last.end(),
+                why: "it is cut off",
+            }),
             _ => Ok(()),
         }
     }
@@ -145,7 +152,8 @@ fn segment_numbers(files: &dyn Files) -> Result<Vec<u64>, StoreError> {
     Ok(numbers)
 }
 
-/// The head of the last segment. One whose creation was interrupted is a leftover, and the one before it is the last.
+/// The head of the last segment. One whose creation was interrupted is a leftover, and the one before it is
+/// the last.
 fn last_head(
     files: &dyn Files,
     identity: LogIdentity,
@@ -193,7 +201,8 @@ fn whole_head(files: &dyn Files, identity: LogIdentity, number: u64) -> Result<H
     head.ok_or_else(|| damaged(number, 0, Position(0), "its head is missing, and there is a later segment"))
 }
 
-/// Reads a segment's head; `None` if it looks as after an interrupted creation: sectors that are missing, and nothing else.
+/// Reads a segment's head; `None` if it looks as after an interrupted creation: sectors that are missing, and
+/// nothing else.
 fn read_head(files: &dyn Files, identity: LogIdentity, number: u64) -> Result<Option<Head>, StoreError> {
     let name = segment_name(number);
     let format = Format::new(identity, number);
@@ -323,10 +332,13 @@ impl<'a> Reader<'a> {
         Ok(Ok(prefix))
     }
 
-    /// Judges what follows the intact records of the last segment: damaged, if a later record proves that the first which is
-    /// not intact had been durable. Else it may be cut; tells whether it is more than zeros.
+    /// Judges what follows the intact records of the last segment: damaged, if a later record proves that the
+    /// first which is not intact had been durable. Else it may be cut; tells whether it is more than zeros.
     fn judge_tail(&mut self, scan: &Scan) -> Result<bool, StoreError> {
         let Some(why) = scan.fault else { return Ok(false) };
+        if scan.durable > scan.end() {
+            return Err(damaged(self.number, scan.length, scan.end(), why));
+        }
         let mut is_torn = false;
         let mut offset = scan.length;
         let mark = self.format.mark();
@@ -380,19 +392,18 @@ fn sector(bytes: &[u8; HEAD_BYTES], number: usize) -> Sector {
 
 fn head_error(fault: HeadFault, name: &str) -> StoreError {
     let foreign = |why: String| StoreError::Foreign { file: name.to_owned(), why };
+    // What has a segment's name and is none may have been one.
+    let spoilt = |why| StoreError::Damaged { file: name.to_owned(), offset: 0, position: Position(0), why };
     match fault {
-        HeadFault::NotALog => foreign("it does not begin like a log".to_owned()),
         HeadFault::OtherCluster(cluster) => foreign(format!("it is of cluster {cluster}")),
         HeadFault::OtherReplica(replica) => foreign(format!("it is of the replica with key {replica}")),
         HeadFault::OtherLog => foreign("it is of an older directory of this replica".to_owned()),
-        HeadFault::OtherSegment(number) => foreign(format!("it was {}", segment_name(number))),
         HeadFault::NewerFormat(found) => {
             StoreError::NewerFormat { file: name.to_owned(), found, known: FORMAT_VERSION }
         }
-        HeadFault::Damaged => {
-            let why = "its head is unreadable";
-            StoreError::Damaged { file: name.to_owned(), offset: 0, position: Position(0), why }
-        }
+        HeadFault::NotALog => spoilt("it does not begin like a segment"),
+        HeadFault::OtherSegment => spoilt("it is another segment under this name"),
+        HeadFault::Damaged => spoilt("its head is unreadable"),
     }
 }
 

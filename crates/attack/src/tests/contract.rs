@@ -1,10 +1,11 @@
 //! What holds for every attack: its name, that it happens, that it is its seed's alone, and that
 //! it never has a signature of an honest replica that the replica did not make.
 
+use bytes::Bytes;
 use quorate_types::certificate::{QuorumCertificate, SignedHeader, ViewChange, ViewChangeCertificate};
 use quorate_types::limited::Limited;
-use quorate_types::message::{Data, Justify, Message, Outcome, ReplicaMessage, Reply, ViewProof};
-use quorate_types::{Height, ReplicaId, RequestNumber, Signature, Statement, Time, View};
+use quorate_types::message::{Data, Fetch, Justify, Message, Outcome, ReplicaMessage, Reply, ViewProof};
+use quorate_types::{Digest, Height, ReplicaId, RequestNumber, Signature, StateHead, Statement, Time, View};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -54,8 +55,14 @@ fn run(stage: &mut Stage) -> (Vec<Message>, Vec<(ReplicaId, Message)>) {
                 Message::CheckpointVote(stage.cluster.checkpoint_vote(R0, &header)),
                 Message::Data(Data::Header(block.header)),
             ];
+            said.extend(state(block.header));
             let mut heard: Vec<Message> =
                 [R1, R2].map(|voter| Message::Vote(stage.cluster.vote(voter, &header))).to_vec();
+            heard.extend(
+                [R1, R2].map(|voter| Message::CheckpointVote(stage.cluster.checkpoint_vote(voter, &header))),
+            );
+            heard.extend([Message::Fetch(Fetch::View(view)), Message::Fetch(Fetch::State(header.height))]);
+            heard.push(Message::Fetch(Fetch::Chunks(Limited::take([Digest([1; 32])]))));
             let place = if is_own { &mut said } else { &mut heard };
             place.insert(0, Message::Propose(block));
             for message in said {
@@ -85,6 +92,13 @@ fn run(stage: &mut Stage) -> (Vec<Message>, Vec<(ReplicaId, Message)>) {
         parent = (last.height, last.digest());
     }
     (input, output)
+}
+
+/// The answers to a laggard.
+fn state(header: SignedHeader) -> Vec<Message> {
+    let head = Arc::new(StateHead { height: header.header.height, ..StateHead::default() });
+    let chunk = |number: u8| Message::Data(Data::Chunk(Bytes::from(vec![number; 8])));
+    vec![Message::Data(Data::State { header, head }), chunk(1), chunk(2), chunk(3)]
 }
 
 /// The first block of view 8 by its primary, on a block that three replicas claim.
@@ -138,6 +152,21 @@ fn signatures(stage: &Stage, sender: ReplicaId, message: &Message) -> Vec<(Repli
         }
         Message::Data(Data::Header(signed) | Data::Block { header: signed, .. }) => vec![header(signed)],
         Message::Data(Data::View(ViewProof::Quorum(certificate))) => in_certificate(certificate),
+        Message::Data(Data::View(ViewProof::ViewChange(certificate))) => {
+            certificate.view_changes.iter().flat_map(in_view_change).collect()
+        }
+        Message::Data(Data::State { header: signed, .. }) => vec![header(signed)],
+        Message::Data(Data::Checkpoint(certificate)) => {
+            let statement = Statement::Checkpoint(certificate.checkpoint);
+            certificate.signatures.iter().map(|(voter, signature)| (*voter, statement, *signature)).collect()
+        }
+        Message::Status(status) => {
+            let vote = status.seen.and_then(|seen| seen.vote);
+            let of = |(vote, signature): (_, Signature)| {
+                membership.replicas().map(move |voter| (voter, Statement::Vote(vote), signature))
+            };
+            vote.into_iter().flat_map(of).collect()
+        }
         _ => Vec::new(),
     };
     all.retain(|(signer, statement, signature)| {

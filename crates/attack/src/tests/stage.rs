@@ -144,9 +144,11 @@ pub(super) fn status(header: &Header) -> Message {
         committed: (header.height, header.digest()),
         stable: Height(0),
         last_vote: (header.view, header.height),
+        base: Height(0),
         is_recovering: false,
         clock: Time(5),
         echo: None,
+        seen: None,
     })
 }
 

@@ -55,7 +55,7 @@ impl Measured {
             clients: bench.clients,
             size: bench.size,
             replicas: bench.replicas,
-            durability: super::DURABILITY.name(),
+            durability: bench.durability.name(),
             requests_per_signature: outcome.requests_per_signature,
             errors: recorder.errors.values().sum(),
             view_changes,

@@ -7,7 +7,9 @@ use quorate_types::certificate::{
     QuorumCertificate, Signatures, SignedHeader, ViewChange, ViewChangeCertificate,
 };
 use quorate_types::limited::Limited;
-use quorate_types::message::{CheckpointVote, Commit, Data, Justify, Message, Propose, ViewProof, Vote};
+use quorate_types::message::{
+    CheckpointVote, Commit, Data, Justify, Message, Propose, Status, ViewProof, Vote,
+};
 use quorate_types::{
     Authenticated, Batch, Bundle, CheckpointStatement, Digest, Header, Height, Rejection, Signature,
     Statement, Time, View, VoteStatement,
@@ -132,6 +134,23 @@ impl Cluster {
         let checkpoint = CheckpointStatement { epoch, height: block.0, block: block.1, state_root };
         let signature = self.signed_by(i, &Statement::Checkpoint(checkpoint));
         Message::CheckpointVote(CheckpointVote { checkpoint, replica: id(i), signature })
+    }
+
+    /// A status in which nothing is known but the view.
+    pub fn status(&self, view: u64) -> Status {
+        Status {
+            epoch: self.membership.epoch(),
+            view: View(view),
+            asked: View(view),
+            committed: self.genesis_id(),
+            stable: Height(0),
+            base: Height(0),
+            last_vote: (View(0), Height(0)),
+            is_recovering: false,
+            clock: self.now,
+            echo: None,
+            seen: None,
+        }
     }
 
     /// Gives a message to one replica at once.

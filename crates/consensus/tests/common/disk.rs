@@ -20,7 +20,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    fn put(&mut self, bytes: &[u8]) -> Content {
+    pub fn put(&mut self, bytes: &[u8]) -> Content {
         let mut builder = ContentBuilder::default();
         for part in bytes.chunks(CHUNK_BYTES) {
             let id = ChunkId::of(part);
@@ -49,6 +49,22 @@ impl Disk {
         });
         self.snapshots.insert(head.height, (order.header, Arc::clone(&head)));
         head
+    }
+
+    /// Drops the snapshots below a height, and every chunk that only they had.
+    pub fn forget_below(&mut self, height: Height) {
+        self.snapshots.retain(|kept, _| *kept >= height);
+        let mut kept = std::collections::BTreeSet::new();
+        let gathered = self.gathering.iter().map(|(head, _)| head);
+        for page in
+            self.snapshots.values().map(|(_, head)| head).chain(gathered).flat_map(|head| head.pages())
+        {
+            kept.insert(page.digest);
+            if let Some(bytes) = self.chunks.get(&page.digest) {
+                kept.extend(Page::decode(bytes).unwrap().0.iter().map(|chunk| chunk.digest));
+            }
+        }
+        self.chunks.retain(|digest, _| kept.contains(digest));
     }
 
     pub fn look_into(&self, page: ChunkId) -> Option<Vec<ChunkId>> {

@@ -4,14 +4,19 @@
 
 mod byzantine;
 mod disk;
+mod laggard;
+mod promises;
+mod tamper;
 pub use byzantine::Made;
 pub use disk::Disk;
+pub use laggard::{LAGGARD, asked_for, is_chunk};
 
 use bytes::Bytes;
 use quorate_consensus::{
     Action, Config, Event, Execution, Halt, Input, Limits, Peer, Recipients, Record, Recovered, Replica,
     Timing,
 };
+use quorate_types::certificate::CheckpointCertificate;
 use quorate_types::message::{Message, Outcome, ReplicaMessage};
 use quorate_types::{
     Authenticated, Bundle, Digest, Evidence, Genesis, Height, Member, Membership, ProtocolParameters,
@@ -47,6 +52,13 @@ pub struct Host {
     pub first: u64,
     /// What it was restored from when it started.
     pub restored: Option<(Height, Arc<StateHead>)>,
+    /// Snapshots that are not durable yet wait while this is not set.
+    pub is_snapshotting: bool,
+    pub snapshots_waiting: Vec<Arc<StateHead>>,
+    /// The block in which its state machine answers as no other does.
+    pub wrong_at: Option<Height>,
+    /// The certificates that were kept beside a snapshot.
+    pub certified: Vec<Arc<CheckpointCertificate>>,
 }
 
 impl Host {
@@ -54,6 +66,11 @@ impl Host {
     pub fn recover(&self) -> Recovered {
         let snapshot = self.disk.newest(Recovered::restorable(&self.log));
         Recovered { first: self.first, records: self.log.clone(), snapshot }
+    }
+
+    /// The number of the last record.
+    pub fn appended(&self) -> u64 {
+        self.appended
     }
 
     /// How many records are durable, dropped ones included.
@@ -97,6 +114,19 @@ impl Cluster {
     }
 
     pub fn with(n: usize, protocol: ProtocolParameters) -> Self {
+        Self::with_limits(n, protocol, Limits::default())
+    }
+
+    /// Replicas that keep no block below the stable checkpoint, so that laggards need a state.
+    pub fn without_history(n: usize) -> Self {
+        Self::with_limits(
+            n,
+            ProtocolParameters { checkpoint_interval: 4, window: 4096, ..ProtocolParameters::default() },
+            Limits { history_bytes_max: 0, ..Limits::default() },
+        )
+    }
+
+    pub fn with_limits(n: usize, protocol: ProtocolParameters, limits: Limits) -> Self {
         let keys: Vec<SecretKey> =
             (0..n).map(|i| SecretKey::with_scheme(Scheme::Simulated, [i as u8 + 1; 32])).collect();
         let replicas =
@@ -119,7 +149,7 @@ impl Cluster {
             wire: VecDeque::new(),
             client: SecretKey::with_scheme(Scheme::Simulated, [200; 32]),
             timing: Timing::default(),
-            limits: Limits::default(),
+            limits,
             promises: Vec::new(),
         };
         for i in 0..n {
@@ -152,7 +182,7 @@ impl Cluster {
     fn host(&self, i: usize, recovered: Recovered) -> Host {
         Host {
             replica: Replica::new(self.now, self.config(i), recovered.clone()),
-            log: recovered.records,
+            log: recovered.records.clone(),
             events: Vec::new(),
             executed: Vec::new(),
             replies: Vec::new(),
@@ -163,11 +193,15 @@ impl Cluster {
             is_syncing: true,
             crash_at: None,
             unsynced: Vec::new(),
-            appended: 0,
+            appended: recovered.first + recovered.records.len() as u64,
             root: Digest::default(),
             disk: Disk::default(),
             first: recovered.first,
             restored: recovered.snapshot.map(|snapshot| (snapshot.header.header.height, snapshot.head)),
+            is_snapshotting: true,
+            snapshots_waiting: Vec::new(),
+            wrong_at: None,
+            certified: Vec::new(),
         }
     }
 
@@ -283,8 +317,11 @@ impl Cluster {
                 self.hosts[i].replica.handle(self.now, Input::Verified(peer, result));
             }
             Action::Execute(execution) => {
-                let outcomes =
-                    execution.commands.iter().map(|c| Outcome::Executed(c.command.to_vec())).collect();
+                let is_wrong = self.hosts[i].wrong_at == Some(execution.height);
+                let answer = |command: &quorate_consensus::Command| {
+                    if is_wrong { Outcome::Panicked } else { Outcome::Executed(command.command.to_vec()) }
+                };
+                let outcomes = execution.commands.iter().map(answer).collect();
                 for command in &execution.commands {
                     let root = self.hosts[i].root;
                     self.hosts[i].root = Digest::of_parts("state", &[&root.0, &command.command]);
@@ -296,7 +333,11 @@ impl Cluster {
             Action::TakeSnapshot(order) => {
                 let (root, cluster) = (self.hosts[i].root, self.membership.cluster());
                 let head = self.hosts[i].disk.take(&order, cluster, root);
-                self.hosts[i].replica.handle(self.now, Input::Snapshot(head));
+                if self.hosts[i].is_snapshotting {
+                    self.hosts[i].replica.handle(self.now, Input::Snapshot(head));
+                } else {
+                    self.hosts[i].snapshots_waiting.push(head);
+                }
             }
             Action::BeginTransfer(head, header) => self.hosts[i].disk.gathering = Some((head, header)),
             Action::LookInto(page) => {
@@ -307,6 +348,7 @@ impl Cluster {
             Action::Install(head) => {
                 let (sessions, root) = self.hosts[i].disk.install(&head);
                 self.hosts[i].root = root;
+                self.hosts[i].executed.retain(|execution| execution.height <= head.height);
                 self.hosts[i].replica.handle(self.now, Input::Installed(head, sessions));
             }
             Action::ReadChunks(to, digests) => {
@@ -321,9 +363,9 @@ impl Cluster {
                     host.log.remove(0);
                     host.first += 1;
                 }
-                host.disk.snapshots.retain(|kept, _| *kept >= height);
+                host.disk.forget_below(height);
             }
-            Action::Certified(_) => {}
+            Action::Certified(certificate) => self.hosts[i].certified.push(certificate),
             Action::Reply(client, message) => self.hosts[i].replies.push((client, message)),
             Action::Report(evidence) => self.hosts[i].evidence.push(evidence),
             Action::Reject(peer, reason) => self.hosts[i].rejections.push((peer, reason)),
@@ -404,62 +446,6 @@ impl Cluster {
 
     pub fn all_committed(&self, height: u64) -> bool {
         (0..self.hosts.len()).filter(|i| self.hosts[*i].is_up).all(|i| self.committed(i).0 >= height)
-    }
-
-    /// [D2] [V6] No replica but the `faulty` ones ever said two things for one slot, or voted in a
-    /// view that it had left.
-    pub fn assert_promises_kept(&self, faulty: &[usize]) {
-        use std::collections::BTreeMap;
-        let mut said: BTreeMap<(ReplicaId, &str, u64, u64), Vec<u8>> = BTreeMap::new();
-        for (from, message) in self.promises.iter().filter(|(from, _)| !faulty.contains(&from.index())) {
-            let (kind, view, height, content) = match message {
-                Message::Propose(p) => {
-                    let header = p.header.header;
-                    ("propose", header.view.0, header.height.0, header.digest().0.to_vec())
-                }
-                Message::Vote(v) => ("vote", v.vote.view.0, v.vote.height.0, v.vote.digest.0.to_vec()),
-                Message::Commit(c) => ("commit", c.vote.view.0, c.vote.height.0, c.vote.digest.0.to_vec()),
-                Message::ViewChange(c) => ("view change", c.new_view.0, 0, c.signature.0.to_vec()),
-                Message::CheckpointVote(c) => {
-                    ("checkpoint", 0, c.checkpoint.height.0, c.checkpoint.state_root.0.to_vec())
-                }
-                _ => continue,
-            };
-            let earlier = said.entry((*from, kind, view, height)).or_insert_with(|| content.clone());
-            assert_eq!(*earlier, content, "{from} said two things: {message:?}");
-        }
-        let mut left: BTreeMap<ReplicaId, u64> = BTreeMap::new();
-        let mut votes = std::collections::BTreeSet::new();
-        for (from, message) in self.promises.iter().filter(|(from, _)| !faulty.contains(&from.index())) {
-            match message {
-                Message::ViewChange(c) => {
-                    let left = left.entry(*from).or_default();
-                    *left = (*left).max(c.new_view.0);
-                }
-                Message::Vote(v) => {
-                    let is_new = votes.insert((*from, v.vote.view, v.vote.height));
-                    let is_late = left.get(from).is_some_and(|left| v.vote.view.0 < *left);
-                    assert!(!is_new || !is_late, "{from} voted in a view that it had left: {v:?}");
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// One chain, and every honest replica that is up executed the same.
-    pub fn assert_one_history(&self, faulty: &[usize]) {
-        let mut committed = std::collections::BTreeMap::new();
-        for (i, host) in self.hosts.iter().enumerate().filter(|(i, _)| !faulty.contains(i)) {
-            for event in &host.events {
-                if let Event::Committed { height, digest, .. } = event {
-                    let first = *committed.entry(*height).or_insert(*digest);
-                    assert_eq!(first, *digest, "replica {i} committed another block at {height}");
-                }
-            }
-            let commands = self.commands(i);
-            let distinct: std::collections::BTreeSet<_> = commands.iter().collect();
-            assert_eq!(distinct.len(), commands.len(), "replica {i} executed a request twice");
-        }
     }
 
     /// Commands executed by a replica, in order.

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 
 use super::{REQUEST_BYTES_MAX, path_in};
 use crate::config::{ReplicaConfig, members, membership_of};
-use crate::directory::Directory;
+use crate::directory;
 use crate::{ControlClient, Durability, Error, Replica};
 
 #[tokio::test]
@@ -169,12 +169,12 @@ async fn a_second_replica_on_the_directory_is_refused_and_a_dead_socket_is_repla
 #[tokio::test]
 async fn a_directory_is_prepared_once_and_belongs_to_one_replica() {
     let scene = Scene::new("owner", true);
-    let error = Directory::init(&scene.config()).expect_err("the scene did it");
-    assert!(error.to_string().contains("it is prepared already"), "{error}");
+    let error = directory::init(&scene.config()).expect_err("the scene did it");
+    assert!(error.to_string().contains("it is not empty"), "{error}");
     let mut other = scene.config();
     other.key = SecretKey::from_seed([9; 32]);
     let error = Replica::start(other, Nothing::default).expect_err("another key");
-    assert!(error.to_string().contains("belongs to another replica or cluster"), "{error}");
+    assert!(error.to_string().contains("holds data of the replica with key"), "{error}");
     let replica = scene.start().expect("its own key");
     assert!(!replica.status().await.is_recovering, "the mark is still there");
 }
@@ -200,7 +200,7 @@ impl Scene {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("quorate-{name}-{}-{number}", std::process::id());
         let scene = Self { directory: std::env::temp_dir().join(name), is_test };
-        Directory::init(&scene.config()).expect("it is new");
+        directory::init(&scene.config()).expect("it is new");
         scene
     }
 

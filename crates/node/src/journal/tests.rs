@@ -38,7 +38,7 @@ fn a_log_in_memory_is_written_at_once() {
     assert!(scene.journal.hand_over().expect("nothing to do").is_none());
     scene.append(1..=3);
     let persisted = scene.journal.hand_over().expect("room");
-    assert!(matches!(persisted, Some(Input::Persisted(3))), "{persisted:?}");
+    assert!(matches!(persisted, Some(Input::Persisted(4))), "{persisted:?}");
     disk.crash();
     assert_eq!(records_on(&disk).len(), 4, "the mark and three");
 }
@@ -96,11 +96,12 @@ fn truncation_goes_by_the_cores_numbers_over_restarts() {
         let mut scene = Scene::start(Box::new(disk.open()), durability);
         scene.write(1..=4);
         scene.journal.stop();
-        // The next start counts from 1 again, behind five records.
+        // Numbers go on behind the five records.
         let mut scene = Scene::start(Box::new(disk.open()), durability);
         scene.append(1..=3);
-        scene.journal.truncate(2);
-        scene.journal.truncate(1);
+        let base = scene.base;
+        scene.journal.truncate(base + 2);
+        scene.journal.truncate(base + 1);
         scene.write(4..=4);
         // A thread truncates after it has told what is durable, and before it writes on.
         scene.write(5..=5);
@@ -130,18 +131,22 @@ fn a_full_disk_ends_the_replica_with_a_sentence_that_says_what_to_do() {
 struct Scene {
     journal: Journal,
     done: mpsc::UnboundedReceiver<Done>,
+    /// The core's number of the last record that was there at the start.
+    base: u64,
 }
 
 impl Scene {
     fn start(log: Box<dyn Log>, durability: Durability) -> Self {
         let (sender, done) = mpsc::unbounded_channel();
         let threads = Threads { replica: ReplicaId(0), meter: Arc::default(), done: sender };
-        let (_, writer) = Journal::open(log, true).expect("opens").split();
-        Self { journal: Journal::start(&threads, writer, durability).expect("a thread"), done }
+        let (recovered, writer) = Journal::open(log, true).expect("opens").split();
+        let base = recovered.first + recovered.records.len() as u64;
+        Self { journal: Journal::start(&threads, writer, durability).expect("a thread"), done, base }
     }
 
     fn append(&mut self, numbers: impl IntoIterator<Item = u64>) {
-        numbers.into_iter().for_each(|number| self.journal.append(number, record(number)));
+        let base = self.base;
+        numbers.into_iter().for_each(|number| self.journal.append(base + number, record(number)));
     }
 
     fn hand_over(&mut self) {
@@ -164,7 +169,7 @@ impl Scene {
     fn persisted(&mut self) -> u64 {
         match self.done.blocking_recv() {
             Some(Done::Inputs(inputs)) => match inputs[..] {
-                [Input::Persisted(number)] => number,
+                [Input::Persisted(number)] => number - self.base,
                 _ => panic!("one number: {inputs:?}"),
             },
             other => panic!("no failure: {other:?}"),
@@ -208,8 +213,8 @@ impl SlowLog {
 }
 
 impl Log for SlowLog {
-    fn append(&mut self, record: Frame) -> Result<Position, StoreError> {
-        self.log.append(record)
+    fn append_all(&mut self, records: &[Frame]) -> Result<Position, StoreError> {
+        self.log.append_all(records)
     }
     fn sync(&mut self) -> Result<(), StoreError> {
         self.began.send(()).map_err(|_| StoreError::Closed)?;

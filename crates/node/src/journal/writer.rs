@@ -11,8 +11,6 @@ use crate::status::LogStatus;
 /// A log with the numbers that the core gives its records.
 pub(crate) struct Writer {
     log: Box<dyn Log>,
-    /// Where the core's record 1 stands. Numbers and positions are both without gaps, so this places all.
-    first: Position,
     /// Every record before the one with this number is to be dropped.
     truncate_at: Option<u64>,
     figures: Arc<Figures>,
@@ -26,7 +24,7 @@ impl Writer {
     pub(super) fn new(log: Box<dyn Log>) -> Self {
         let figures = Figures::default();
         figures.update(|status| status.bytes_held = log.bytes());
-        Self { first: log.end(), log, truncate_at: None, figures: Arc::new(figures) }
+        Self { log, truncate_at: None, figures: Arc::new(figures) }
     }
 
     pub(super) fn figures(&self) -> Arc<Figures> {
@@ -37,21 +35,22 @@ impl Writer {
     /// one. What is to be truncated waits for [`Writer::truncate`].
     pub(super) fn write(&mut self, entries: &mut Vec<Entry>) -> Result<Option<u64>, StoreError> {
         let mut last = None;
-        let (mut records, mut bytes) = (0, 0);
+        let mut frames = Vec::with_capacity(entries.len());
         for entry in entries.drain(..) {
             match entry {
                 Entry::Record(number, record) => {
-                    let frame = record.encode();
-                    records += 1;
-                    bytes += (frame.head.len() + frame.payload.len()) as u64;
-                    let position = self.log.append(frame)?;
-                    assert_eq!(position, self.position_of(number), "the core's records have no gaps");
+                    let place = self.log.end().0 + frames.len() as u64;
+                    assert_eq!(Position(place), position_of(number), "the core's records have no gaps");
+                    frames.push(record.encode());
                     last = Some(number);
                 }
                 Entry::Truncate(first) => self.truncate_at = self.truncate_at.max(Some(first)),
             }
         }
         if last.is_some() {
+            let records = frames.len() as u64;
+            let bytes = frames.iter().map(|frame| (frame.head.len() + frame.payload.len()) as u64).sum();
+            self.log.append_all(&frames)?;
             let began = Instant::now();
             self.log.sync()?;
             let took = began.elapsed();
@@ -65,15 +64,16 @@ impl Writer {
     /// truncated records must be durable first.
     pub(super) fn truncate(&mut self) -> Result<(), StoreError> {
         let Some(first) = self.truncate_at.take() else { return Ok(()) };
-        self.log.truncate_front(self.position_of(first))?;
+        self.log.truncate_front(position_of(first))?;
         let bytes_held = self.log.bytes();
         self.figures.update(|status| status.bytes_held = bytes_held);
         Ok(())
     }
+}
 
-    const fn position_of(&self, number: u64) -> Position {
-        Position(self.first.0.saturating_add(number).saturating_sub(1))
-    }
+/// The core counts records from 1, the log from 0.
+const fn position_of(number: u64) -> Position {
+    Position(number.saturating_sub(1))
 }
 
 impl std::fmt::Debug for Writer {

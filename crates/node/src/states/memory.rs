@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Snapshot, States, Write};
+use super::{Snapshot, States, Write, Written};
 
 /// Snapshots in memory. Clones are handles to the same ones.
 #[derive(Clone, Debug, Default)]
@@ -39,11 +39,12 @@ impl States for MemoryStates {
         Ok(self.held().snapshots.range(lowest..=highest).next_back().map(|(_, snapshot)| snapshot.clone()))
     }
 
-    fn write(&self, header: SignedHeader, write: Write<'_>) -> Result<Arc<StateHead>, String> {
-        let head = Arc::new(write(&mut Sink(self)).map_err(|error| error.to_string())?);
+    fn write(&self, header: SignedHeader, write: Write<'_>) -> Result<Written, String> {
+        let mut sink = Sink { states: self, chunks_new: 0, bytes_new: 0 };
+        let head = Arc::new(write(&mut sink).map_err(|error| error.to_string())?);
         let snapshot = Snapshot { header, head: Arc::clone(&head) };
         self.held().snapshots.insert(head.height, snapshot);
-        Ok(head)
+        Ok(Written { head, chunks_new: sink.chunks_new, bytes_new: sink.bytes_new })
     }
 
     fn chunk(&self, digest: &Digest) -> Result<Option<Bytes>, String> {
@@ -96,20 +97,26 @@ impl States for MemoryStates {
 }
 
 /// Locks for one chunk at a time, so that readers wait for no snapshot.
-struct Sink<'a>(&'a MemoryStates);
+struct Sink<'a> {
+    states: &'a MemoryStates,
+    chunks_new: u64,
+    bytes_new: u64,
+}
 
 impl ChunkSink for Sink<'_> {
     fn chunk(&mut self, bytes: &[u8]) -> io::Result<ChunkId> {
         // Computed before the lock is taken.
         let id = ChunkId::of(bytes);
-        let mut held = self.0.held();
+        let mut held = self.states.held();
         if held.chunks.get(&id).is_none() {
             held.chunks.insert(Bytes::copy_from_slice(bytes));
+            self.chunks_new += 1;
+            self.bytes_new += bytes.len() as u64;
         }
         Ok(id)
     }
 
     fn reuse(&mut self, chunk: &ChunkId) -> io::Result<bool> {
-        Ok(self.0.held().chunks.get(chunk).is_some())
+        Ok(self.states.held().chunks.get(chunk).is_some())
     }
 }
