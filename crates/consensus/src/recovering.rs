@@ -88,6 +88,7 @@ impl Replica {
         self.waking.whole_since = qc.vote.view;
         self.outbox.persist(Record::Recovered(Arc::clone(qc) as Arc<QuorumCertificate>));
         self.event(Event::Recovered(qc.vote.view));
+        self.send_checkpoint_vote();
     }
 
     pub(crate) fn on_wish(&mut self, from: ReplicaId, wish: Wish) -> Result<(), Rejection> {

@@ -101,7 +101,7 @@ fn k3_each_wrong_chunk_is_refused_by_name() {
             Box::new(|_| vec![Data::Chunk(vec![0; CHUNK_BYTES_MAX + 1].into())]),
         ),
         ("nothing", Rejection::Oversized, Box::new(|_| vec![Data::Chunk(Bytes::new())])),
-        ("repeated", Rejection::WrongState, Box::new(|bytes| vec![Data::Chunk(bytes.clone()); 3])),
+        ("repeated", Rejection::WrongState, Box::new(|bytes| vec![Data::Chunk(bytes.clone()); 40])),
         ("one for all", Rejection::WrongState, Box::new(|_| vec![Data::Chunk(known.clone())])),
         ("endless", Rejection::Unrequested, Box::new(|_| (0..500).map(junk).collect())),
     ];

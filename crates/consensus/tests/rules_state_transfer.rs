@@ -195,6 +195,15 @@ fn k3_who_is_asked_twice_is_no_liar() {
     assert!(!cluster.refused_of(1).contains(&Rejection::WrongState));
 }
 
+/// [K3] A network that brings everything twice makes no liars either.
+#[test]
+fn k3_what_comes_twice_is_no_lie() {
+    let mut cluster = Cluster::with_laggard();
+    let twice = |e: &Envelope| vec![e.message.clone(); 2];
+    assert!(cluster.run_by(1_000, twice, Cluster::has_caught_up).is_some());
+    assert!(!cluster.is_refused(LAGGARD, Rejection::WrongState));
+}
+
 /// [K3] Where every peer is slower than a timeout, what they send late is taken all the same.
 #[test]
 fn k3_slow_peers_are_no_liars() {
