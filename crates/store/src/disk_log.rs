@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use crate::format::{ALIGNMENT, Format, Front, HEAD_BYTES, PREFIX_BYTES, Prefix, SECTOR_BYTES, segment_name};
-use crate::recovery::{self, Entry, Found, Segment, failed};
 use crate::mutation::{self, Mutation};
+use crate::recovery::{self, Entry, Found, Segment, failed};
 use crate::{Files, Log, LogIdentity, Position, Records, StoreError, is_full};
 
 /// The log in a directory of files.

@@ -68,17 +68,19 @@ pub(crate) fn scan(files: &dyn Files, identity: LogIdentity) -> Result<Found, St
     };
     found.front = last.front;
     let heads = needed_heads(files, identity, &numbers, last, &mut found.leftovers)?;
-    let last_number = heads.back().map(|head| head.number);
-    for head in heads {
+    let nexts: Vec<Position> = heads.iter().skip(1).map(|head| head.first).collect();
+    for (index, head) in heads.into_iter().enumerate() {
         found.cut_by(&head)?;
         let mut reader = Reader::new(files, identity, &head);
         let mut scan = reader.scan(head.first)?;
-        if Some(head.number) == last_number {
+        let next = nexts.get(index);
+        if next.is_none() {
             scan.durable = scan.durable.max(found.front.durable);
             found.is_torn = reader.judge_tail(&scan)?;
             (found.length, found.file_length, found.unproven) =
                 (scan.length, head.file_length, scan.unproven());
-        } else if let Some(why) = scan.fault {
+        } else if let Some(why) = scan.fault.filter(|_| next.is_some_and(|next| scan.end() < *next)) {
+            // What lies behind the last record that is needed is void: a failed sync may have left a reserve there.
             return Err(damaged(head.number, scan.length, scan.end(), why));
         }
         let entries = std::mem::take(&mut scan.entries);
