@@ -64,9 +64,9 @@ pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
 }
 
 /// Waits until a replica's status meets a condition.
-pub(crate) async fn until(
+pub(crate) async fn until<S: StateMachine>(
     what: &str,
-    replica: LocalReplica<'_, Journal>,
+    replica: LocalReplica<'_, S>,
     condition: impl Fn(&Status) -> bool + Send + 'static,
 ) -> Status {
     let waited = tokio::time::timeout(PATIENCE, replica.wait_for(condition)).await;

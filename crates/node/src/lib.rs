@@ -11,6 +11,7 @@ mod core;
 mod executor;
 mod journal;
 mod keeper;
+mod dump;
 mod states;
 mod network;
 mod verify;
