@@ -19,15 +19,13 @@ pub(crate) fn init(config: &ReplicaConfig) -> Result {
 
 /// Makes a directory with the mark of `init`.
 pub(crate) fn create(path: &Path, cluster: ClusterId, replica: PublicKey) -> Result<DataDirectory> {
-    let directory = DataDirectory::create(path, Owner { cluster, replica }, rand::random()).map_err(|error| {
-        match error {
-            DirectoryError::NotEmpty { .. } => problem(
-                path,
-                "it is not empty: run the replica if it was prepared before, or name another `dir` for a new one with \
-                 a new key",
-            ),
-            error => refused(path, &error),
-        }
+    let directory = new(path, cluster, replica).map_err(|error| match error {
+        DirectoryError::NotEmpty { .. } => problem(
+            path,
+            "it is not empty: run the replica if it was prepared before, or name another `dir` for a new one with \
+             a new key",
+        ),
+        error => refused(path, &error),
     })?;
     let marked = directory.open_log(LogSettings::default()).and_then(|mut log| {
         log.append(Record::Init.encode())?;
@@ -35,6 +33,15 @@ pub(crate) fn create(path: &Path, cluster: ClusterId, replica: PublicKey) -> Res
     });
     marked.map_err(|error| problem(path, &error.to_string()))?;
     Ok(directory)
+}
+
+/// Makes a directory in which nothing says yet that its replica never ran.
+pub(crate) fn new(
+    path: &Path,
+    cluster: ClusterId,
+    replica: PublicKey,
+) -> Result<DataDirectory, DirectoryError> {
+    DataDirectory::create(path, Owner { cluster, replica }, rand::random())
 }
 
 /// Opens a directory for one process, this one.
@@ -89,7 +96,7 @@ pub(crate) fn memory(disk: &MemoryDisk, states: &MemoryStates) -> Disk {
     }
 }
 
-fn refused(path: &Path, error: &dyn std::fmt::Display) -> Error {
+pub(crate) fn refused(path: &Path, error: &dyn std::fmt::Display) -> Error {
     problem(path, &error.to_string())
 }
 

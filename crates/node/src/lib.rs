@@ -27,11 +27,13 @@ mod threads;
 mod node;
 mod status;
 
+pub mod backup;
 mod client;
 mod client_driver;
 pub mod config;
 mod control;
 mod directory;
+pub mod doctor;
 mod local;
 mod local_replica;
 mod replica;

@@ -1,10 +1,10 @@
 //! How is a replica started and stopped as a whole? Its threads, and the handle on them.
 
 use quorate_consensus::{Account, Config, Recovered, RecoveredSnapshot};
-use quorate_machine::{ApplicationFactory, Runner};
+use quorate_machine::{ApplicationFactory, Runner, root_of_content};
 use quorate_store::{DataDirectory, Log};
 use quorate_transport::Remote;
-use quorate_types::{ReplicaId, Verifier};
+use quorate_types::{Height, ReplicaId, Start, Verifier};
 use std::io;
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     /// Whether genesis calls this a test cluster, which accepts adversaries.
     pub(crate) is_test: bool,
+    /// The state that genesis lets the application begin with, if it names one.
+    pub(crate) start: Option<Start>,
     pub(crate) application: ApplicationFactory,
     pub(crate) disk: Disk,
     pub(crate) sockets: Sockets,
@@ -200,6 +202,9 @@ fn assemble(
     let unreadable = |problem| Error::Log { replica, problem };
     let (mut recovered, writer) = Journal::open(log, is_fresh).map_err(unreadable)?.split();
     let runner = restore(setup.application, &states, &mut recovered).map_err(unreadable)?;
+    if let Some(start) = setup.start {
+        check_start(&start, &recovered).map_err(unreadable)?;
+    }
     let dumps = directory.as_ref().filter(|_| durability == Durability::Sync);
     let dumps = dumps.map(|directory| Dumps::new(directory.dumps()));
     let repair = begin_repair(dumps.as_ref(), &recovered);
@@ -257,6 +262,22 @@ fn restore(
     tracing::info!(height = %head.height, "goes on from its snapshot");
     recovered.snapshot = Some(RecoveredSnapshot { header, head, sessions });
     Ok(runner)
+}
+
+/// Without the state that genesis names, the machine would begin with another one than the others'.
+fn check_start(start: &Start, recovered: &Recovered) -> Result<(), String> {
+    let Some(snapshot) = &recovered.snapshot else {
+        return Err(format!(
+            "genesis begins with the state {} that cluster {} had at height {}, and this replica does not have it: give it \
+             the saved snapshot with `quorate snapshot seed`",
+            start.application, start.cluster, start.height
+        ));
+    };
+    let found = root_of_content(&snapshot.head.application);
+    if snapshot.head.height == Height(0) && found != start.application {
+        return Err(format!("it begins with the state {found}, and genesis with {}", start.application));
+    }
+    Ok(())
 }
 
 /// Questions of owners that wait for the driver.

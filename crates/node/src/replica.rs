@@ -81,6 +81,7 @@ impl Replica {
                 limits: Limits::default(),
             },
             is_test: config.genesis.test,
+            start: config.genesis.start,
             application: ApplicationFactory::new(make),
             disk,
             sockets,
