@@ -15,7 +15,6 @@ mod snapshot;
 
 mod exit;
 mod files;
-mod kv;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -4,6 +4,7 @@
 use quorate::config::{ClusterConfig, read_key};
 use quorate::types::ReplicaId;
 use quorate::{Client, ClientOptions, ControlClient, Durability, Status};
+use quorate_services::kv::KeyValue;
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,6 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
-use super::kv::KeyValue;
 use super::{PATIENCE, until};
 
 /// The processes, and the directory with their files.
