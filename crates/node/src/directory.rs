@@ -19,15 +19,13 @@ pub(crate) fn init(config: &ReplicaConfig) -> Result {
 
 /// Makes a directory with the mark of `init`.
 pub(crate) fn create(path: &Path, cluster: ClusterId, replica: PublicKey) -> Result<DataDirectory> {
-    let directory = DataDirectory::create(path, Owner { cluster, replica }, rand::random()).map_err(|error| {
-        match error {
-            DirectoryError::NotEmpty { .. } => problem(
-                path,
-                &"it is not empty: run the replica if it was prepared before, or name another `dir` for a new one with \
-                 a new key",
-            ),
-            error => refused(path, &error),
-        }
+    let directory = new(path, cluster, replica).map_err(|error| match error {
+        DirectoryError::NotEmpty { .. } => problem(
+            path,
+            &"it is not empty: run the replica if it was prepared before, or name another `dir` for a new one with \
+             a new key",
+        ),
+        error => refused(path, &error),
     })?;
     let marked = directory.open_log(LogSettings::default()).and_then(|mut log| {
         log.append(Record::Init.encode())?;
@@ -35,6 +33,15 @@ pub(crate) fn create(path: &Path, cluster: ClusterId, replica: PublicKey) -> Res
     });
     marked.map_err(|error| problem(path, &error))?;
     Ok(directory)
+}
+
+/// Makes a directory in which nothing says yet that its replica never ran.
+pub(crate) fn new(
+    path: &Path,
+    cluster: ClusterId,
+    replica: PublicKey,
+) -> Result<DataDirectory, DirectoryError> {
+    DataDirectory::create(path, Owner { cluster, replica }, rand::random())
 }
 
 /// Opens a directory for one process, this one.
@@ -94,7 +101,7 @@ fn refused(path: &Path, error: &DirectoryError) -> Error {
     Error::Directory { path: path.to_owned(), problem: error.to_string() }
 }
 
-fn problem(path: &Path, problem: &dyn std::fmt::Display) -> Error {
+pub(crate) fn problem(path: &Path, problem: &dyn std::fmt::Display) -> Error {
     Error::Directory {
         path: path.to_owned(),
         problem: format!("the directory {}: {problem}", path.display()),

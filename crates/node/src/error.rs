@@ -152,6 +152,9 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A snapshot cannot be saved, verified or restored.
+    #[error(transparent)]
+    Snapshot(#[from] quorate_store::snapshots::SnapshotError),
     /// A replica's control socket cannot be made, or nobody answers there.
     #[error("the control socket {}: {problem}", path.display())]
     Control {

@@ -134,10 +134,10 @@ impl Journal {
         self.figures.read()
     }
 
-    /// Drops what waits, on which nobody relies yet, and waits for the sync that runs.
+    /// Writes what waits: that a replica's state differs must be known when it starts again (rule K2).
     pub(crate) fn stop(self) {
         if let Pen::There(queue, thread) = self.pen {
-            queue.close();
+            queue.finish();
             // A panic in it was told when it happened.
             let _ = thread.join();
         }

@@ -216,6 +216,7 @@ impl Scene {
             replicas: keys.iter().map(member).collect(),
             protocol: quorate_types::ProtocolParameters::default(),
             app_version: 0,
+            start: None,
         };
         let membership = membership_of(&genesis).expect("it is right");
         let any_port = "127.0.0.1:0".parse().expect("an address");
