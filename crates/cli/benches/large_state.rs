@@ -2,6 +2,8 @@
 //! under load: `cargo bench -p quorate-cli --bench large_state -- [MIB] [SECONDS]`, by default 2048 MiB and
 //! 60 s. Prints one line per question, with everybody's peak memory.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 #[path = "../tests/common/mod.rs"]
 mod common;
 
