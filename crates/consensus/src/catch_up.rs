@@ -15,6 +15,9 @@ use crate::mutation::{self, Mutation};
 use crate::replica::Replica;
 use crate::select::BlockId;
 
+/// So many status periods without a step a laggard waits for blocks before it fetches a state as well.
+const PERIODS_FOR_BLOCKS: u32 = 4;
+
 /// Where a laggard stands.
 #[derive(Debug)]
 pub(crate) struct CatchUp {
@@ -25,8 +28,9 @@ pub(crate) struct CatchUp {
     /// The height above which chains were asked for, and from whom an answer is due.
     asked: Option<Height>,
     due: Vec<bool>,
-    /// The own height when others were first seen above it.
+    /// The own height when others were last seen above it, and for how many status periods it has been so.
     behind_at: Option<Height>,
+    periods_behind: u32,
 }
 
 impl CatchUp {
@@ -37,6 +41,7 @@ impl CatchUp {
             asked: None,
             due: vec![false; quorums.n()],
             behind_at: None,
+            periods_behind: 0,
         }
     }
 
@@ -85,11 +90,17 @@ impl Replica {
         }
         if self.catch_up.behind_at == Some(tip) {
             // [K3] Behind by little it fetches blocks, by more than W peers still hold a state.
-            if self.peers.serving_above(tip) >= self.quorums().weak() {
+            self.catch_up.periods_behind += 1;
+            let is_served = self.peers.serving_above(tip) >= self.quorums().weak();
+            if is_served {
                 self.ask_chains();
-            } else {
+            }
+            // Who says to serve blocks need not do it.
+            if !is_served || self.catch_up.periods_behind > PERIODS_FOR_BLOCKS {
                 self.begin_transfer();
             }
+        } else {
+            self.catch_up.periods_behind = 0;
         }
         self.catch_up.behind_at = Some(tip);
     }

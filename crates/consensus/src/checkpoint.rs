@@ -19,13 +19,18 @@ use crate::replica::Replica;
 const VOTES_KEPT: usize = 4;
 /// Most own roots that are kept to be compared.
 const OWN_KEPT: usize = 16;
+/// Most certificates that are kept, the newest.
+const CERTIFICATES_KEPT: usize = 8;
+/// Most snapshots that are being written at a time.
+const PENDING_MAX: usize = 2;
 /// Most result roots that are kept of each replica.
 const RESULTS_KEPT: usize = 64;
 
 /// Checkpoint votes and the stable checkpoint.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
-    stable: Option<Verified<Arc<CheckpointCertificate>>>,
+    /// The newest certificates: the last one is that of the stable checkpoint.
+    certificates: BTreeMap<Height, Verified<Arc<CheckpointCertificate>>>,
     votes: Vec<VecDeque<Verified<CheckpointVote>>>,
     /// The blocks of the checkpoints whose snapshots are being written.
     pending: BTreeMap<Height, Verified<SignedHeader>>,
@@ -45,7 +50,7 @@ pub(crate) struct Checkpoints {
 impl Checkpoints {
     pub(crate) fn new(quorums: Quorums) -> Self {
         Self {
-            stable: None,
+            certificates: BTreeMap::new(),
             votes: vec![VecDeque::new(); quorums.n()],
             pending: BTreeMap::new(),
             heads: BTreeMap::new(),
@@ -59,11 +64,33 @@ impl Checkpoints {
     }
 
     pub(crate) fn stable_height(&self) -> Height {
-        self.stable.as_ref().map_or(Height(0), |stable| stable.checkpoint.height)
+        self.certificates.last_key_value().map_or(Height(0), |(height, _)| *height)
     }
 
-    pub(crate) const fn stable(&self) -> Option<&Verified<Arc<CheckpointCertificate>>> {
-        self.stable.as_ref()
+    pub(crate) fn stable(&self) -> Option<&Verified<Arc<CheckpointCertificate>>> {
+        self.certificates.last_key_value().map(|(_, stable)| stable)
+    }
+
+    fn keep_certificate(&mut self, certificate: Verified<Arc<CheckpointCertificate>>) {
+        self.certificates.insert(certificate.checkpoint.height, certificate);
+        if self.certificates.len() > CERTIFICATES_KEPT {
+            self.certificates.pop_first();
+        }
+    }
+
+    /// The newest own durable snapshot that is certified. It may be older than the stable checkpoint, where this
+    /// replica writes more slowly than the others.
+    pub(crate) fn newest_certified_own(&self) -> Option<Height> {
+        let is_certified = |(height, certificate): &(&Height, &Verified<Arc<CheckpointCertificate>>)| {
+            let own = self.heads.get(height).and_then(|_| self.own.get(height));
+            own == Some(&certificate.checkpoint.state_root)
+        };
+        self.certificates.iter().rev().find(is_certified).map(|(height, _)| *height)
+    }
+
+    /// Whether as many snapshots are being written as may be: the state machine waits for one of them.
+    pub(crate) fn is_writing_many(&self) -> bool {
+        self.pending.len() >= PENDING_MAX
     }
 
     /// The own snapshot of this height, if it is durable and kept.
@@ -121,10 +148,9 @@ impl Replica {
     pub(crate) fn on_snapshot(&mut self, head: Arc<StateHead>) {
         let Some(header) = self.checkpoints.pending.remove(&head.height) else { return };
         self.checkpoints.take_head(header, &head);
-        self.compare_with_stable();
+        self.compare_with_certified(head.height);
         if self.halted.is_none() {
             self.vote_for_checkpoint(head.height);
-            self.tell_certified();
         }
     }
 
@@ -258,39 +284,30 @@ impl Replica {
         }
         self.event(Event::Stable(height, certificate.checkpoint.state_root));
         self.outbox.persist(Record::Checkpoint(Arc::clone(&certificate)));
-        self.checkpoints.stable = Some(certificate);
-        self.tell_certified();
+        self.checkpoints.keep_certificate(certificate);
         for votes in &mut self.checkpoints.votes {
             votes.retain(|vote| vote.checkpoint.height > height);
         }
-        self.compare_with_stable();
+        self.compare_with_certified(height);
     }
 
     /// The stable checkpoint that the log names.
     pub(crate) fn become_stable_from_log(&mut self, certificate: Arc<CheckpointCertificate>) {
         if certificate.checkpoint.height > self.checkpoints.stable_height() {
-            self.checkpoints.stable = Some(Verified::from_own_log(certificate));
+            self.checkpoints.keep_certificate(Verified::from_own_log(certificate));
         }
     }
 
-    /// A snapshot whose certificate is kept beside it can be shown to anybody.
-    fn tell_certified(&mut self) {
-        if let Some(stable) = &self.checkpoints.stable
-            && self.checkpoints.heads.contains_key(&stable.checkpoint.height)
-            && self.checkpoints.own.get(&stable.checkpoint.height) == Some(&stable.checkpoint.state_root)
-        {
-            self.outbox.push(Action::Certified(Arc::clone(stable)));
-        }
-    }
-
-    /// [K2] A replica whose root is not the certified one stops.
-    fn compare_with_stable(&mut self) {
-        let Some(stable) = &self.checkpoints.stable else { return };
-        let (height, others) = (stable.checkpoint.height, stable.checkpoint.state_root);
-        if let Some(own) = self.checkpoints.own.get(&height).copied()
-            && own != others
-        {
+    /// [K2] A replica whose root is not the certified one stops. A snapshot whose root is gets its certificate, so
+    /// that it can be shown to anybody.
+    pub(crate) fn compare_with_certified(&mut self, height: Height) {
+        let Some(certificate) = self.checkpoints.certificates.get(&height).cloned() else { return };
+        let Some(own) = self.checkpoints.own.get(&height).copied() else { return };
+        let others = certificate.checkpoint.state_root;
+        if own != others {
             self.diverge(height, own, others);
+        } else if self.checkpoints.heads.contains_key(&height) {
+            self.outbox.push(Action::Certified(certificate.into_inner()));
         }
     }
 
@@ -304,7 +321,7 @@ impl Replica {
 
     /// Sends a peer what it lacks: the certificate, or the own vote for a later checkpoint.
     pub(crate) fn resend_checkpoint(&mut self, to: ReplicaId, its_stable: Height) {
-        if let Some(stable) = &self.checkpoints.stable
+        if let Some(stable) = self.checkpoints.stable()
             && stable.checkpoint.height > its_stable
         {
             let data = Data::Checkpoint(Arc::clone(stable));

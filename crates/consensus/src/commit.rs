@@ -96,6 +96,11 @@ impl Replica {
         };
         let mut progress = false;
         for id in path {
+            // What is committed and not executed is held: a slow state machine must not make it grow for ever.
+            let is_far_ahead = id.0 > self.executor.executed().plus(self.config.parameters.window);
+            if is_far_ahead {
+                break;
+            }
             if self.blocks.get(id).is_none_or(|block| block.batch().is_none()) {
                 self.want_missing();
                 break;

@@ -70,7 +70,7 @@ pub struct Limits {
     pub evidence_per_replica_max: usize,
     /// Bytes of committed blocks below the stable checkpoint that are kept for laggards.
     pub history_bytes_max: usize,
-    /// Most bytes of a state that one peer gets in a second (rule K3).
+    /// Most bytes of states that all peers together get in a second (rule K3).
     pub serve_bytes_per_second: u64,
 }
 

@@ -156,6 +156,7 @@ impl Replica {
         let mut progress = false;
         while !self.executor.is_held
             && !self.executor.is_suspended
+            && !self.checkpoints.is_writing_many()
             && self.executor.running.len() < IN_EXECUTION_MAX
             && let Some(block) = self.blocks.committed_at(self.executor.dispatched.next())
             && let Some(batch) = block.batch().cloned()

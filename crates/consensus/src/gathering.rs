@@ -3,7 +3,7 @@
 use quorate_types::certificate::SignedHeader;
 use quorate_types::message::FETCH_CHUNKS_MAX;
 use quorate_types::{ChunkId, Digest, ReplicaId, StateHead, Time, Verified};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Bytes that a peer may owe at first, and at most.
@@ -26,6 +26,8 @@ pub(crate) struct Gathering {
     /// Missing chunks that nobody was asked for.
     pub(crate) wanted: VecDeque<ChunkId>,
     asked: BTreeMap<Digest, Asked>,
+    /// Who had nothing, or was too slow, since the last chunk came.
+    fruitless: BTreeSet<ReplicaId>,
     /// Bytes of all chunks that are known to be there.
     held: u64,
 }
@@ -68,6 +70,7 @@ impl Gathering {
             page: None,
             wanted: VecDeque::new(),
             asked: BTreeMap::new(),
+            fruitless: BTreeSet::new(),
             held: 0,
             head,
             header,
@@ -77,6 +80,16 @@ impl Gathering {
     /// Bytes that are there, and in all.
     pub(crate) fn progress(&self) -> (u64, u64) {
         (self.held.min(self.head.bytes()), self.head.bytes())
+    }
+
+    /// A peer had nothing, or was too slow.
+    pub(crate) fn note_fruitless(&mut self, peer: ReplicaId) {
+        self.fruitless.insert(peer);
+    }
+
+    /// How many were asked in vain since the last chunk came.
+    pub(crate) fn fruitless(&self) -> usize {
+        self.fruitless.len()
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -126,6 +139,7 @@ impl Gathering {
         source.is_late_with(id.digest);
         source.room = (source.room + u64::from(id.bytes)).min(ROOM_MAX);
         self.held += u64::from(id.bytes);
+        self.fruitless.clear();
         Taken::New
     }
 

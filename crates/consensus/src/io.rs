@@ -76,6 +76,8 @@ pub enum Action {
     LookInto(ChunkId),
     /// Keep a chunk of the state that is gathered. Nothing is said of it.
     StoreChunk(ChunkId, Bytes),
+    /// The state that is gathered is of no use any more: forget it.
+    AbandonTransfer,
     /// All chunks are there: make the snapshot durable, restore the application from it, and give
     /// [`Input::Installed`]. What was handed out by [`Action::Execute`] before is void.
     Install(Arc<StateHead>),

@@ -20,6 +20,8 @@ pub(crate) struct Known {
     pub(crate) told: Option<(View, (View, Height))>,
     /// The last statements of it that were seen here, for the case that it forgets them (rule D3).
     pub(crate) seen: Seen,
+    /// When what it saw of this replica was last looked at.
+    pub(crate) seen_looked: Option<Time>,
     /// Whether the last status said the same as the one before, so that what it lacks was lost.
     pub(crate) is_stuck: bool,
     /// The highest view that it asked for or entered.

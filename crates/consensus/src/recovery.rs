@@ -117,6 +117,10 @@ impl Replica {
             // [K2] One that may be wrong is neither served nor vouched for.
             if self.checkpoints.diverged.is_none() {
                 self.checkpoints.take_head(Verified::from_own_log(header), &head);
+                self.compare_with_certified(head.height);
+                if self.halted.is_some() {
+                    return;
+                }
                 self.vote_for_checkpoint(head.height);
             }
         } else if self.blocks.base().0 > Height(0) {

@@ -117,7 +117,7 @@ impl Replica {
             fetches: Fetches::default(),
             catch_up: CatchUp::new(quorums),
             recovering: None,
-            waking: Waking::new(quorums),
+            waking: Waking::new(quorums, now),
             truncation: Truncation::default(),
             transfer: None,
             serving: Serving::new(quorums),
@@ -343,7 +343,7 @@ impl Replica {
                 // The block whose time was too far ahead is looked at again by `try_vote`.
                 Timer::Clock => {}
                 Timer::Transfer => self.on_transfer_timeout(),
-                Timer::Serve => self.on_serve_timeout(),
+                Timer::Serve => self.read_chunks(),
             }
         }
     }

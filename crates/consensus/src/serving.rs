@@ -17,21 +17,36 @@ const CHUNKS_WAITING_MAX: usize = 256;
 /// Most chunks that are read for one peer at a time.
 const CHUNKS_READ_MAX: usize = 8;
 
-/// What each peer waits for.
+/// What peers wait for.
 #[derive(Debug)]
-pub(crate) struct Serving(Vec<Queue>);
-
-#[derive(Clone, Debug, Default)]
-struct Queue {
-    waiting: VecDeque<Digest>,
+pub(crate) struct Serving {
+    queues: Vec<VecDeque<Digest>>,
+    /// Chunks that are being read, for all peers.
     reading: usize,
-    /// When what was sent so far has taken its time.
+    /// When what was sent so far, to all peers, has taken its time.
     free_at: Time,
+    /// When each peer may ask for a head again: one that fetches chunks all the time keeps nobody from it.
+    heads_at: Vec<Time>,
+    /// Whose turn it is.
+    next: usize,
 }
 
 impl Serving {
     pub(crate) fn new(quorums: Quorums) -> Self {
-        Self(vec![Queue::default(); quorums.n()])
+        let queues = vec![VecDeque::new(); quorums.n()];
+        let heads_at = vec![Time(0); quorums.n()];
+        Self { queues, reading: 0, free_at: Time(0), heads_at, next: 0 }
+    }
+
+    /// The next chunks for one peer, one peer after the other.
+    fn take(&mut self) -> Option<(ReplicaId, Vec<Digest>)> {
+        let n = self.queues.len();
+        let turn =
+            (0..n).map(|offset| (self.next + offset) % n).find(|peer| !self.queues[*peer].is_empty())?;
+        self.next = turn + 1;
+        let count = self.queues[turn].len().min(CHUNKS_READ_MAX);
+        let digests = self.queues[turn].drain(..count).collect();
+        Some((ReplicaId(u16::try_from(turn).unwrap_or(0)), digests))
     }
 }
 
@@ -41,67 +56,57 @@ impl Replica {
         let Some((header, head)) = self.checkpoints.head_at(height) else { return Ok(()) };
         let data = Data::State { header: **header, head: Arc::clone(head) };
         let bytes = head.pages().count() * size_of::<ChunkId>();
-        if self.serving.0[to.index()].free_at > self.now {
+        if self.serving.heads_at[to.index()] > self.now {
             return Err(Rejection::TooManyPending);
         }
-        self.account(to, bytes);
+        self.serving.heads_at[to.index()] = self.now.after(self.time_of(bytes));
         self.send_to(to, Message::Data(data));
         Ok(())
     }
 
-    /// Bytes that were sent take their time.
-    fn account(&mut self, to: ReplicaId, bytes: usize) {
+    /// How long bytes take at the rate at which states are served.
+    fn time_of(&self, bytes: usize) -> Duration {
         let rate = self.config.limits.serve_bytes_per_second.max(1);
-        let nanos = (bytes as u64).saturating_mul(1_000_000_000) / rate;
-        let queue = &mut self.serving.0[to.index()];
-        queue.free_at = queue.free_at.max(self.now).after(Duration::from_nanos(nanos));
+        Duration::from_nanos((bytes as u64).saturating_mul(1_000_000_000) / rate)
     }
 
     /// A peer asks for chunks.
     pub(crate) fn on_fetch_chunks(&mut self, from: ReplicaId, digests: &[Digest]) -> Result<(), Rejection> {
-        let queue = &mut self.serving.0[from.index()];
-        if queue.waiting.len() + digests.len() > CHUNKS_WAITING_MAX {
+        let waiting = &mut self.serving.queues[from.index()];
+        if waiting.len() + digests.len() > CHUNKS_WAITING_MAX {
             return Err(Rejection::TooManyPending);
         }
-        queue.waiting.extend(digests);
-        self.read_chunks(from);
+        waiting.extend(digests);
+        self.read_chunks();
         Ok(())
     }
 
     /// The disk gave a chunk for a peer, or does not hold it.
     pub(crate) fn on_chunk_read(&mut self, to: ReplicaId, chunk: Result<bytes::Bytes, Digest>) {
-        let Some(queue) = self.serving.0.get_mut(to.index()) else { return };
-        queue.reading = queue.reading.saturating_sub(1);
+        self.serving.reading = self.serving.reading.saturating_sub(1);
         let data = match chunk {
             Ok(bytes) => {
-                self.account(to, bytes.len());
+                let free_at = self.serving.free_at.max(self.now);
+                self.serving.free_at = free_at.after(self.time_of(bytes.len()));
                 Data::Chunk(bytes)
             }
             Err(digest) => Data::Absent(Limited::take([digest])),
         };
         self.send_to(to, Message::Data(data));
-        self.read_chunks(to);
+        self.read_chunks();
     }
 
-    /// Peers whose pause is over get their next chunks.
-    pub(crate) fn on_serve_timeout(&mut self) {
-        for peer in self.config.membership.replicas() {
-            self.read_chunks(peer);
-        }
-    }
-
-    fn read_chunks(&mut self, to: ReplicaId) {
-        let queue = &mut self.serving.0[to.index()];
-        if queue.waiting.is_empty() || queue.reading > 0 {
+    /// Reads the next chunks, unless some are being read or what was sent needs its time.
+    pub(crate) fn read_chunks(&mut self) {
+        if self.serving.reading > 0 || self.serving.queues.iter().all(VecDeque::is_empty) {
             return;
         }
-        if queue.free_at > self.now {
-            let due = queue.free_at;
-            return self.timers.set_if_unset(Timer::Serve, due);
+        if self.serving.free_at > self.now {
+            return self.timers.set_if_unset(Timer::Serve, self.serving.free_at);
         }
-        let count = queue.waiting.len().min(CHUNKS_READ_MAX);
-        queue.reading = count;
-        let digests = queue.waiting.drain(..count).collect();
-        self.outbox.push(Action::ReadChunks(to, digests));
+        if let Some((to, digests)) = self.serving.take() {
+            self.serving.reading = digests.len();
+            self.outbox.push(Action::ReadChunks(to, digests));
+        }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Transfer {
 #[derive(Debug)]
 enum Stage {
     /// The head is asked for, one peer after the other.
-    Head { asked: Option<Time>, tries: usize },
+    Head { asked: Option<Time>, tries: usize, of: Vec<ReplicaId> },
     /// Chunks come in.
     Chunks(Gathering),
     /// The driver installs it.
@@ -52,7 +52,7 @@ enum Stage {
 
 impl Transfer {
     fn new(quorums: Quorums, certificate: Verified<Arc<CheckpointCertificate>>, first: usize) -> Self {
-        let stage = Stage::Head { asked: None, tries: 0 };
+        let stage = Stage::Head { asked: None, tries: 0, of: Vec::new() };
         Self { certificate, stage, sources: vec![Source::default(); quorums.n()], next_source: first }
     }
 
@@ -108,6 +108,8 @@ impl Replica {
         let first = self.config.id.index() + 1;
         let mut transfer = Transfer::new(self.quorums(), certificate, first);
         if let Some(before) = self.transfer.take() {
+            // Silent sources of a head are not asked first every time.
+            transfer.next_source = before.next_source;
             transfer.sources =
                 before.into_sources(self.now.after(self.config.timing.fetch_timeout * IDLE_TIMEOUTS));
         }
@@ -121,8 +123,7 @@ impl Replica {
         if self.checkpoints.diverged.is_none() && transfer.height() <= self.blocks.tip().0 {
             // Blocks came sooner.
             if !matches!(transfer.stage, Stage::Installing(_)) {
-                self.transfer = None;
-                self.timers.stop(Timer::Transfer);
+                self.abandon_transfer();
             }
             return false;
         }
@@ -142,15 +143,22 @@ impl Replica {
         false
     }
 
+    fn abandon_transfer(&mut self) {
+        let is_begun = matches!(self.transfer.take(), Some(Transfer { stage: Stage::Chunks(_), .. }));
+        self.timers.stop(Timer::Transfer);
+        if is_begun {
+            self.outbox.push(Action::AbandonTransfer);
+        }
+    }
+
     /// [K3] Above the executed height only, but for a state that is known to be wrong (K2).
     fn install(&mut self) {
         let Some(transfer) = &mut self.transfer else { return };
         let Stage::Chunks(gathering) = &transfer.stage else { return };
         let (head, header) = (Arc::clone(&gathering.head), gathering.header);
-        let is_behind = head.height > self.executor.executed() || mutation::is(Mutation::InstalledBelow);
+        let is_behind = head.height > self.executor.executed();
         if !is_behind && self.checkpoints.diverged.is_none() {
-            self.transfer = None;
-            return;
+            return self.abandon_transfer();
         }
         transfer.stage = Stage::Installing(header);
         self.timers.stop(Timer::Transfer);
@@ -189,10 +197,12 @@ impl Replica {
         header: SignedHeader,
         head: Arc<StateHead>,
     ) -> Result<(), Rejection> {
-        let Some(transfer) = &self.transfer else { return Err(Rejection::Unrequested) };
-        if !matches!(transfer.stage, Stage::Head { .. }) {
-            return Ok(());
-        }
+        let Some(transfer) = &mut self.transfer else { return Err(Rejection::Unrequested) };
+        let Stage::Head { of, .. } = &mut transfer.stage else { return Ok(()) };
+        let Some(place) = of.iter().position(|peer| *peer == from) else {
+            return Err(Rejection::Unrequested);
+        };
+        of.swap_remove(place);
         if header.header.height != transfer.height() {
             // An answer to an earlier question, perhaps.
             return Err(Rejection::Unrequested);
@@ -291,6 +301,7 @@ impl Replica {
             return Ok(());
         };
         gathering.is_absent(sources, from, digests);
+        gathering.note_fruitless(from);
         self.pause_source(from, IDLE_TIMEOUTS);
         self.move_on();
         Ok(())
@@ -309,9 +320,8 @@ impl Replica {
         let Some(stable) = self.checkpoints.stable().cloned() else { return };
         let Some(transfer) = &self.transfer else { return };
         let is_newer = stable.checkpoint.height > transfer.height();
-        let is_installing = matches!(transfer.stage, Stage::Installing(_));
-        let paused = transfer.sources.iter().filter(|source| source.pause > self.now).count();
-        if is_newer && !is_installing && paused >= self.quorums().weak() {
+        let Stage::Chunks(gathering) = &transfer.stage else { return };
+        if is_newer && gathering.fruitless() >= self.quorums().weak() {
             self.restart_transfer(stable);
         }
     }
@@ -321,7 +331,7 @@ impl Replica {
         let Some(transfer) = &mut self.transfer else { return };
         self.timers.set(Timer::Transfer, self.now.after(timeout));
         match &mut transfer.stage {
-            Stage::Head { asked, tries } => {
+            Stage::Head { asked, tries, .. } => {
                 if asked.is_none_or(|at| at.after(timeout) <= self.now) {
                     *asked = Some(self.now);
                     *tries += 1;
@@ -345,6 +355,11 @@ impl Replica {
             let peer = ReplicaId(u16::try_from(index).unwrap_or(0));
             let has_it = self.peers.get(peer).status.is_some_and(|(status, _)| status.stable >= height);
             if peer != self.config.id && has_it && transfer.sources[index].pause <= self.now {
+                if let Stage::Head { of, .. } = &mut transfer.stage
+                    && !of.contains(&peer)
+                {
+                    of.push(peer);
+                }
                 return self.send_to(peer, Message::Fetch(Fetch::State(height)));
             }
         }
@@ -356,7 +371,9 @@ impl Replica {
         let Some(Transfer { stage: Stage::Chunks(gathering), sources, .. }) = &mut self.transfer else {
             return;
         };
-        for peer in gathering.give_up(sources, self.now.before(timeout * CHUNK_TIMEOUTS)) {
+        let slow = gathering.give_up(sources, self.now.before(timeout * CHUNK_TIMEOUTS));
+        slow.iter().for_each(|peer| gathering.note_fruitless(*peer));
+        for peer in slow {
             self.pause_source(peer, IDLE_TIMEOUTS);
         }
         self.move_on();

@@ -15,9 +15,8 @@ use crate::replica::Replica;
 /// How far the log was cut, and a cut that waits for its summary.
 #[derive(Debug, Default)]
 pub(crate) struct Truncation {
-    /// The checkpoints at which it was cut last and before that: the snapshots of both are kept.
+    /// The checkpoint at which it was cut last. Its snapshot is kept until the cut after the next.
     last: Height,
-    before: Height,
     waiting: Option<Cut>,
 }
 
@@ -35,7 +34,6 @@ impl Truncation {
     /// Where the log was cut before this start.
     pub(crate) const fn resume(&mut self, last: Height) {
         self.last = last;
-        self.before = last;
     }
 }
 
@@ -51,11 +49,11 @@ impl Replica {
             self.outbox.push(Action::Truncate(cut.records, cut.snapshots));
             return true;
         }
-        let stable = self.checkpoints.stable_height();
-        if stable <= self.truncation.last || self.checkpoints.head_at(stable).is_none() {
+        let Some(own) = self.checkpoints.newest_certified_own() else { return false };
+        if own <= self.truncation.last {
             return false;
         }
-        self.cut_at(stable, self.truncation.last);
+        self.cut_at(own, self.truncation.last);
         true
     }
 
@@ -68,7 +66,6 @@ impl Replica {
         self.settle_vote();
         self.blocks.forget_to(keep, self.config.limits.history_bytes_max);
         self.checkpoints.forget_heads_below(snapshots);
-        self.truncation.before = self.truncation.last;
         self.truncation.last = stable;
         let summary = self.outbox.persist(Record::Summary(Box::new(self.summary(base))));
         let records = first_needed.unwrap_or(summary).min(summary);

@@ -4,8 +4,8 @@
 //! A disk that was rolled back looks like an older disk, so the replica cannot see it by itself. A replica
 //! needs Q replicas to get anywhere, so hearing Q - 1 others first costs it nothing.
 
-use quorate_types::message::{Seen, Status};
-use quorate_types::{Evidence, Quorums, ReplicaId, Statement, View};
+use quorate_types::message::{Fetch, Message, Seen, Status};
+use quorate_types::{Evidence, Quorums, ReplicaId, Statement, Time, View};
 
 use crate::io::Event;
 use crate::mutation::{self, Mutation};
@@ -16,6 +16,8 @@ use crate::replica::Replica;
 /// Whom a replica heard since it started.
 #[derive(Debug)]
 pub(crate) struct Waking {
+    /// The own clock at the start.
+    started: Time,
     heard: Vec<bool>,
     is_awake: bool,
     /// What it said in views below this one is void: a certificate showed that those are over.
@@ -23,8 +25,8 @@ pub(crate) struct Waking {
 }
 
 impl Waking {
-    pub(crate) fn new(quorums: Quorums) -> Self {
-        Self { heard: vec![false; quorums.n()], is_awake: false, whole_since: View(0) }
+    pub(crate) fn new(quorums: Quorums, started: Time) -> Self {
+        Self { started, heard: vec![false; quorums.n()], is_awake: false, whole_since: View(0) }
     }
 
     pub(crate) const fn is_awake(&self) -> bool {
@@ -37,6 +39,7 @@ impl Replica {
     pub(crate) fn note_seen(&mut self, from: ReplicaId, status: &Status) {
         if let Some(seen) = &status.seen
             && self.recovering.is_none()
+            && self.may_look_at_seen(from)
             && self.has_forgotten(seen)
             && !mutation::is(Mutation::RollbackUnnoticed)
         {
@@ -45,12 +48,30 @@ impl Replica {
         if self.waking.is_awake {
             return;
         }
+        // A status that was on its way before this start, or before the peer heard of it, says nothing of what it saw.
+        if status.echo.is_none_or(|(clock, _)| clock < self.waking.started) {
+            self.send_status(from);
+            self.send_to(from, Message::Fetch(Fetch::Status));
+            return;
+        }
         self.waking.heard[from.index()] = true;
         let heard = self.waking.heard.iter().filter(|heard| **heard).count();
         self.waking.is_awake = heard + 1 >= self.quorums().quorum();
         if self.waking.is_awake {
             self.send_checkpoint_vote();
         }
+    }
+
+    /// Looking costs two signatures, so one peer can demand it now and then only.
+    fn may_look_at_seen(&mut self, from: ReplicaId) -> bool {
+        let pause = self.config.timing.status_interval / 2;
+        let now = self.now;
+        let looked = &mut self.peers.get_mut(from).seen_looked;
+        let may_look = looked.is_none_or(|at| at.after(pause) <= now);
+        if may_look {
+            *looked = Some(now);
+        }
+        may_look || !self.waking.is_awake
     }
 
     /// [D3] Whether this replica signed something that it does not know of. Signing is deterministic, so

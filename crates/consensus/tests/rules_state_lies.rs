@@ -258,3 +258,18 @@ fn k3_a_peer_owes_a_bounded_number_of_chunks() {
     assert!(cluster.run_by(2_000, watch, Cluster::has_caught_up).is_some());
     assert!((1..=64).contains(&most.get()), "{}", most.get());
 }
+
+/// [K3] Who says to hold blocks that it does not send keeps no laggard waiting: a state does as well.
+#[test]
+fn k3_who_claims_to_hold_blocks_delays_a_transfer_only() {
+    let mut cluster = Cluster::with_laggard();
+    let boast = |e: &Envelope| match &e.message {
+        Message::Status(status) if e.to == id(LAGGARD) && e.from.0 < 2 => {
+            vec![Message::Status(Status { base: Height(0), ..*status })]
+        }
+        message => vec![message.clone()],
+    };
+    assert!(cluster.run_by(3_000, boast, Cluster::has_caught_up).is_some());
+    assert_eq!(cluster.installed(LAGGARD).len(), 1);
+    cluster.assert_one_history(&[]);
+}

@@ -303,7 +303,7 @@ fn v2_an_unknown_vote_below_the_state_binds() {
     }
 }
 
-/// [K3] One peer gets no more bytes of states in a second than the limit, and waits for no more chunks.
+/// [K3] Peers get no more bytes of states in a second than the limit, and wait for no more chunks.
 #[test]
 fn k3_serving_is_limited() {
     let limits =

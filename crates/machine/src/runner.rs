@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use quorate_types::message::Outcome;
 use quorate_types::{Height, PublicKey, RequestNumber};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io;
@@ -85,13 +85,14 @@ impl Runner {
     ) -> Result<Vec<Outcome>, RunnerError> {
         assert!(self.height() < Some(block.height), "blocks are executed in their order");
         let mut outcomes = Vec::with_capacity(requests.len());
-        self.history.push_back(Executed { block, requests, results: Vec::new() });
+        self.history.push_back(Executed { block, requests, results: Vec::new(), blamed: BTreeSet::new() });
         loop {
             let executed = self.history.back_mut().expect("pushed above");
             let Err(panicked) = executed.go_on(&mut *self.application, &mut outcomes) else {
                 return Ok(outcomes);
             };
             tracing::error!(%panicked, "the request is rejected; the state is computed again without it");
+            executed.blame();
             executed.results.push(Executed::PANICKED);
             outcomes.push(Outcome::Panicked);
             self.rebuild()?;
@@ -206,10 +207,18 @@ struct Executed {
     requests: Vec<Request>,
     /// What came out for the first requests: a fingerprint of each outcome.
     results: Vec<u64>,
+    /// Clients one of whose requests panicked: the rest of theirs in this block is rejected like it, so that each
+    /// costs one computation of the state at most.
+    blamed: BTreeSet<PublicKey>,
 }
 
 impl Executed {
     const PANICKED: u64 = 0;
+
+    /// The next request panicked.
+    fn blame(&mut self) {
+        self.blamed.extend(self.requests.get(self.results.len()).map(|request| request.client));
+    }
 
     /// Executes the requests that have no result yet, up to the first that panics.
     fn go_on(
@@ -217,7 +226,12 @@ impl Executed {
         application: &mut dyn Application,
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), Panicked> {
-        while self.results.len() < self.requests.len() {
+        while let Some(request) = self.requests.get(self.results.len()) {
+            if self.blamed.contains(&request.client) {
+                self.results.push(Self::PANICKED);
+                outcomes.push(Outcome::Panicked);
+                continue;
+            }
             let outcome = self.apply(self.results.len(), application)?;
             self.results.push(fingerprint(&outcome));
             outcomes.push(outcome);

@@ -41,10 +41,11 @@ fn block(height: u64) -> BlockContext {
     BlockContext { height: Height(height), time: Time(height), digest: Digest([height as u8; 32]) }
 }
 
+/// Each command comes from a client of its own.
 fn requests(commands: &[u64]) -> Vec<Request> {
-    let request = |(command, number): (&u64, u64)| Request {
-        client: PublicKey([7; 32]),
-        number: RequestNumber(number),
+    let request = |(command, number): (&u64, u8)| Request {
+        client: PublicKey([number; 32]),
+        number: RequestNumber(1),
         command: encode(command, 10).expect("short").into(),
     };
     commands.iter().zip(1..).map(request).collect()
@@ -96,6 +97,20 @@ fn a_command_that_panics_is_rejected_and_has_no_effect() {
     assert_eq!(execute(&mut runner, 2, &[PANIC, PANIC]), [None, None]);
     assert_eq!(execute(&mut runner, 4, &[PANIC, 5, PANIC]), [None, Some(8), None]);
     assert_eq!((state(&runner), runner.height()), ((8, 0), Some(Height(4))));
+}
+
+#[test]
+fn after_a_panic_the_rest_of_its_client_in_this_block_is_rejected_too() {
+    let mut runner = runner::<Fragile>();
+    let mut block_1 = requests(&[1, PANIC, 2, 4, 8]);
+    for request in [0, 1, 3] {
+        block_1[request].client = PublicKey([9; 32]);
+    }
+    let outcomes = totals(&runner.execute(block(1), block_1).expect("goes on"));
+    assert_eq!(outcomes, [Some(1), None, Some(3), None, Some(11)]);
+    let mut block_2 = requests(&[16]);
+    block_2[0].client = PublicKey([9; 32]);
+    assert_eq!(totals(&runner.execute(block(2), block_2).expect("goes on")), [Some(27)]);
 }
 
 #[test]
@@ -202,7 +217,7 @@ fn another_reply_the_second_time_stops_the_replica_and_is_named() {
     let text = error.to_string();
     assert!(
         text.starts_with(
-            "the state machine is not deterministic: request 1 of client 0707070707070707 at \
+            "the state machine is not deterministic: request 1 of client 0101010101010101 at \
              height 3, executed again, gives another reply"
         ),
         "{text}"

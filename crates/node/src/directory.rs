@@ -1,7 +1,9 @@
 //! What does a replica find in its directory, and did it ever run there before (rule D3)?
 
 use quorate_consensus::Record;
-use quorate_store::{DataDirectory, DirectoryError, DirectoryState, Log, LogSettings, MemoryDisk, Owner};
+use quorate_store::{
+    DataDirectory, DirectoryError, DirectoryState, Log, LogSettings, MemoryDisk, Owner, StoreError,
+};
 use quorate_types::{ClusterId, PublicKey};
 use std::path::Path;
 use std::sync::Arc;
@@ -74,7 +76,7 @@ pub(crate) fn disk(directory: DataDirectory, durability: Durability) -> Result<D
                 "the log is kept in memory: this replica forgets everything when its process ends"
             );
             // The mark alone: it goes, durably, before anything is signed.
-            let is_fresh = log.first().0 == 0 && log.end().0 == 1;
+            let is_fresh = is_mark_alone(&log).map_err(|error| problem(&path, &error))?;
             log.truncate_front(log.end()).map_err(|error| problem(&path, &error))?;
             Ok(Disk {
                 is_fresh,
@@ -83,6 +85,12 @@ pub(crate) fn disk(directory: DataDirectory, durability: Durability) -> Result<D
             })
         }
     }
+}
+
+fn is_mark_alone(log: &dyn Log) -> Result<bool, StoreError> {
+    let mut records = log.read(log.first())?;
+    let first = records.next().transpose()?.map(|(_, frame)| Record::decode(&frame));
+    Ok(matches!(first, Some(Ok(Record::Init))) && records.next().is_none())
 }
 
 /// What is kept in this process.

@@ -241,6 +241,7 @@ impl Driver {
             Action::Execute(execution) => self.to_execute.push(Work::Execute(execution)),
             Action::TakeSnapshot(order) => self.to_execute.push(Work::Freeze(order)),
             Action::BeginTransfer(head, header) => self.to_keep.push(Job::Begin(head, header)),
+            Action::AbandonTransfer => self.to_keep.push(Job::Abandon),
             Action::LookInto(page) => self.to_keep.push(Job::LookInto(page)),
             Action::StoreChunk(id, bytes) => self.to_keep.push(Job::Store(id, bytes)),
             Action::Install(head) => self.to_keep.push(Job::Install(head)),

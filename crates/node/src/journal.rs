@@ -162,6 +162,8 @@ fn read(log: &dyn Log) -> Result<Recovered, String> {
 }
 
 fn write_all(queue: &Handover<Entry>, mut writer: Writer, threads: &Threads) {
+    // However this ends: nobody waits for a thread that is no more.
+    let _closing = Closing(queue);
     let mut entries = Vec::new();
     while queue.take(usize::MAX, &mut entries) {
         let written = writer.write(&mut entries).and_then(|written| {
@@ -174,6 +176,15 @@ fn write_all(queue: &Handover<Entry>, mut writer: Writer, threads: &Threads) {
         }
     }
     writer.seal();
+}
+
+/// Closes the queue when its thread ends.
+struct Closing<'a>(&'a Handover<Entry>);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// What the log's error means to the operator (rule D4).

@@ -23,6 +23,8 @@ pub(crate) enum Job {
     Write(Box<SnapshotOrder>, Box<dyn Frozen>, Duration),
     /// Begin to gather a state.
     Begin(Arc<StateHead>, SignedHeader),
+    /// Forget the state that is gathered.
+    Abandon,
     /// Say which chunks of a page are missing.
     LookInto(ChunkId),
     /// Keep a chunk.
@@ -138,6 +140,7 @@ impl Worker {
                 self.states.begin(&head, header)?;
                 self.list(|repair| repair.begin(&head));
             }
+            Job::Abandon => self.states.abandon()?,
             Job::LookInto(page) => {
                 let missing = self.states.look_into(&page)?;
                 self.list(|repair| repair.on_looked(&page, missing.as_deref()));

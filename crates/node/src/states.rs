@@ -47,6 +47,9 @@ pub(crate) trait States: Send + Sync + std::fmt::Debug {
     /// Begins to gather a state, or goes on.
     fn begin(&self, head: &StateHead, header: SignedHeader) -> Result<(), String>;
 
+    /// Forgets the state that is gathered.
+    fn abandon(&self) -> Result<(), String>;
+
     /// Which chunks of a page of the gathered state are missing; `None` if the page is.
     fn look_into(&self, page: &ChunkId) -> Result<Option<Vec<ChunkId>>, String>;
 

@@ -20,6 +20,9 @@ impl World {
             Action::BeginTransfer(head, header) => {
                 self.use_states(replica, |states| states.begin(head, header));
             }
+            Action::AbandonTransfer => {
+                self.use_states(replica, |states| states.abandon());
+            }
             Action::LookInto(page) => {
                 if let Some(missing) = self.use_states(replica, |states| states.look_into(&page)) {
                     let after = self.disk_cost(replica);

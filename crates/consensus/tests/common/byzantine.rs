@@ -136,7 +136,7 @@ impl Cluster {
         Message::CheckpointVote(CheckpointVote { checkpoint, replica: id(i), signature })
     }
 
-    /// A status in which nothing is known but the view.
+    /// A status in which nothing is known but the view, and which answers the receiver's last one.
     pub fn status(&self, view: u64) -> Status {
         Status {
             epoch: self.membership.epoch(),
@@ -148,7 +148,7 @@ impl Cluster {
             last_vote: (View(0), Height(0)),
             is_recovering: false,
             clock: self.now,
-            echo: None,
+            echo: Some((self.now, 0)),
             seen: None,
         }
     }

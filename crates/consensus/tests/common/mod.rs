@@ -160,12 +160,11 @@ impl Cluster {
         for i in 0..n {
             cluster.drain(i);
         }
-        // Everybody hears everybody's first status.
+        // Everybody hears what everybody saw of it.
         for (i, j) in (0..n).flat_map(|i| (0..n).map(move |j| (i, j))).filter(|(i, j)| i != j) {
             cluster.give(i, Input::Connected(Peer::Replica(id(j))));
         }
-        cluster.round();
-        cluster.wire.clear();
+        while cluster.round() > 0 {}
         cluster
     }
 
@@ -341,6 +340,7 @@ impl Cluster {
                 }
             }
             Action::BeginTransfer(head, header) => self.hosts[i].disk.gathering = Some((head, header)),
+            Action::AbandonTransfer => self.hosts[i].disk.gathering = None,
             Action::LookInto(page) => {
                 let missing = self.hosts[i].disk.look_into(page);
                 self.hosts[i].replica.handle(self.now, Input::Looked(page, missing));

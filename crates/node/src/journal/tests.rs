@@ -6,9 +6,10 @@ use quorate_store::{Log, MemoryDisk, MemoryLog, Position, Records, StoreError};
 use quorate_types::{Frame, ReplicaId, View};
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio::sync::mpsc;
 
-use super::Journal;
+use super::{FLUSH_MAX, Journal};
 use crate::Durability;
 use crate::threads::{Done, Threads};
 
@@ -124,6 +125,10 @@ fn a_full_disk_ends_the_replica_with_a_sentence_that_says_what_to_do() {
             Ok(_) => scene.failure(),
         };
         assert!(why.contains("is full") && why.contains("nothing is lost: free space"), "{why}");
+        // A halting replica does not wait for a thread that is no more.
+        let began = Instant::now();
+        scene.journal.flush();
+        assert!(began.elapsed() < FLUSH_MAX, "{durability}");
     }
 }
 

@@ -68,6 +68,10 @@ impl States for DiskStates {
         Ok(())
     }
 
+    fn abandon(&self) -> Result<(), String> {
+        self.gathered().take().map_or(Ok(()), |transfer| transfer.abandon().map_err(sentence))
+    }
+
     fn look_into(&self, page: &ChunkId) -> Result<Option<Vec<ChunkId>>, String> {
         let mut gathered = self.gathered();
         let Some(transfer) = &mut *gathered else { return Ok(None) };

@@ -56,6 +56,11 @@ impl States for MemoryStates {
         Ok(())
     }
 
+    fn abandon(&self) -> Result<(), String> {
+        self.held().gathered = None;
+        Ok(())
+    }
+
     fn look_into(&self, page: &ChunkId) -> Result<Option<Vec<ChunkId>>, String> {
         let held = self.held();
         let Some(bytes) = held.chunks.get(page) else { return Ok(None) };

@@ -141,6 +141,12 @@ impl Snapshots {
         Ok(())
     }
 
+    /// Gives up the state that is gathered, and what was gathered of it.
+    pub(crate) fn abandon(&mut self) -> Result<(), DiskError> {
+        self.target = None;
+        self.forget_gathered()
+    }
+
     /// The chunks of a page that are not there; `None` if the page itself is not.
     pub(crate) fn look_into(&mut self, page: &ChunkId) -> Result<Option<Vec<ChunkId>>, DiskError> {
         let Some(bytes) = self.chunk(&page.digest)? else { return Ok(None) };
