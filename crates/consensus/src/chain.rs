@@ -31,6 +31,8 @@ pub(crate) struct Chain {
     pub(crate) is_grace_over: bool,
     /// Whether a peer needs a commit vote for what this replica committed by votes alone.
     pub(crate) is_help_wanted: bool,
+    /// Whether a peer cannot vote before it has a certificate above the state that it installed (K3).
+    pub(crate) is_certificate_wanted: bool,
     /// The greatest commit vote that was sent.
     pub(crate) commit_sent: Height,
 }
@@ -52,6 +54,7 @@ impl Chain {
             certifying: None,
             is_grace_over: false,
             is_help_wanted: false,
+            is_certificate_wanted: false,
             commit_sent: Height(0),
         }
     }

@@ -138,11 +138,19 @@ impl Replica {
         let signature = Statement::Checkpoint(checkpoint).sign(&self.config.key, &cluster);
         let vote = CheckpointVote { checkpoint, replica: self.config.id, signature };
         self.checkpoints.last_vote = Some(vote);
-        // [D3]
-        if !self.is_mute() && height > self.checkpoints.stable_height() {
+        self.send_checkpoint_vote();
+    }
+
+    /// [D3] Vouches for the own state before all, itself included, as soon as it may.
+    pub(crate) fn send_checkpoint_vote(&mut self) {
+        let stable = self.checkpoints.stable_height();
+        let Some(vote) = self.checkpoints.last_vote.filter(|vote| vote.checkpoint.height > stable) else {
+            return;
+        };
+        if !self.is_mute() {
             self.outbox.send_durable(Recipients::All, Message::CheckpointVote(vote));
+            self.take_checkpoint_vote(Verified::from_own_log(vote));
         }
-        self.take_checkpoint_vote(Verified::from_own_log(vote));
     }
 
     pub(crate) fn on_checkpoint_vote(

@@ -163,6 +163,8 @@ impl Replica {
             let since = proposer.certified.unwrap_or(qc.height);
             proposer.last.0.0.saturating_sub(since.0) >= CERTIFY_INTERVAL - 1 && qc.height <= since
         });
+        // [K3] Nobody can vote above a certificate when the blocks between went by with an installed state.
+        let is_due = is_due || self.chain.is_certificate_wanted || qc.height < self.blocks.base().0;
         if !is_due && quorums.is_fast_always() {
             return None;
         }
@@ -196,6 +198,7 @@ impl Replica {
             self.learn_certificate(&certificate);
         }
         self.chain.is_help_wanted = false;
+        self.chain.is_certificate_wanted = false;
         Ok(())
     }
 

@@ -11,6 +11,8 @@ const ROOM_MIN: u64 = 256 << 10;
 const ROOM_MAX: u64 = 4 << 20;
 /// Most chunks that a peer may still send although nobody waits for it.
 const LATE_MAX: usize = 4 * FETCH_CHUNKS_MAX;
+/// How often one peer may send what is there already before that is no accident.
+const REPEATS_MAX: usize = 1024;
 
 /// What is there and what is missing of a state.
 #[derive(Debug)]
@@ -41,8 +43,9 @@ pub(crate) struct Source {
     room: u64,
     owed: u64,
     count: usize,
-    /// Chunks that others delivered sooner, or that it was too slow with: it may still send them.
+    /// Chunks that it may still send: others delivered them sooner, it was too slow, or they come twice.
     late: VecDeque<Digest>,
+    repeats: usize,
     /// It is not asked before this time.
     pub(crate) pause: Time,
 }
@@ -52,7 +55,7 @@ pub(crate) struct Source {
 pub(crate) enum Taken {
     /// It was missing.
     New,
-    /// It was asked of this peer, and came from another one first.
+    /// It was asked of this peer, and came before.
     Late,
     /// Nobody asked this peer for it.
     Wrong,
@@ -96,7 +99,7 @@ impl Gathering {
     pub(crate) fn take(&mut self, sources: &mut [Source], from: ReplicaId, id: ChunkId) -> Taken {
         let asked = self.asked.get(&id.digest).filter(|asked| asked.chunk == id);
         let is_asked = asked.is_some_and(|asked| asked.of.iter().any(|(peer, _)| *peer == from));
-        if !is_asked && !sources[from.index()].forget_late(&id.digest) {
+        if !is_asked && !sources[from.index()].late.contains(&id.digest) {
             return Taken::Wrong;
         }
         if let Some(asked) = self.asked.remove(&id.digest) {
@@ -107,10 +110,14 @@ impl Gathering {
                 }
             }
         } else {
-            let Some(place) = self.wanted.iter().position(|chunk| *chunk == id) else { return Taken::Late };
+            let Some(place) = self.wanted.iter().position(|chunk| *chunk == id) else {
+                return sources[from.index()].repeats_itself();
+            };
             self.wanted.remove(place);
         }
         let source = &mut sources[from.index()];
+        // The network may bring it twice.
+        source.is_late_with(id.digest);
         source.room = (source.room + u64::from(id.bytes)).min(ROOM_MAX);
         self.held += u64::from(id.bytes);
         Taken::New
@@ -211,7 +218,7 @@ impl Gathering {
 
 impl Default for Source {
     fn default() -> Self {
-        Self { room: ROOM_MIN, owed: 0, count: 0, late: VecDeque::new(), pause: Time(0) }
+        Self { room: ROOM_MIN, owed: 0, count: 0, late: VecDeque::new(), repeats: 0, pause: Time(0) }
     }
 }
 
@@ -235,13 +242,16 @@ impl Source {
         self.count = self.count.saturating_sub(1);
     }
     fn is_late_with(&mut self, digest: Digest) {
+        if self.late.contains(&digest) {
+            return;
+        }
         if self.late.len() == LATE_MAX {
             self.late.pop_front();
         }
         self.late.push_back(digest);
     }
-    fn forget_late(&mut self, digest: &Digest) -> bool {
-        let place = self.late.iter().position(|late| late == digest);
-        place.map(|place| self.late.remove(place)).is_some()
+    fn repeats_itself(&mut self) -> Taken {
+        self.repeats += 1;
+        if self.repeats > REPEATS_MAX { Taken::Wrong } else { Taken::Late }
     }
 }

@@ -96,6 +96,8 @@ impl Replica {
         if self.proposer.is_some() && self.is_active() {
             self.resend_proposals(to, status.committed.0, voted);
         }
+        let certified = self.safety.high_qc().vote.height;
+        self.chain.is_certificate_wanted |= certified < status.base && status.base <= self.blocks.tip().0;
         self.help_to_commit(status.committed.0);
         for vote in self.tally.votes_above(self.config.id, status.committed.0) {
             self.send_to(to, Message::Vote(vote));

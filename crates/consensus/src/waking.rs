@@ -48,6 +48,9 @@ impl Replica {
         self.waking.heard[from.index()] = true;
         let heard = self.waking.heard.iter().filter(|heard| **heard).count();
         self.waking.is_awake = heard + 1 >= self.quorums().quorum();
+        if self.waking.is_awake {
+            self.send_checkpoint_vote();
+        }
     }
 
     /// [D3] Whether this replica signed something that it does not know of. Signing is deterministic, so

@@ -68,7 +68,8 @@ fn k3_blocks_that_come_sooner_end_the_transfer() {
     assert!(cluster.run_by(2_000, no_blocks, begun).is_some());
     let no_chunks = |e: &Envelope| if is_chunk(&e.message) { Vec::new() } else { vec![e.message.clone()] };
     assert!(cluster.run_by(2_000, no_chunks, |c| c.committed(LAGGARD) == Height(10)).is_some());
-    assert!(cluster.run_until(1_000, |c| c.hosts[LAGGARD].replica.status().transfer.is_none()));
+    let is_over = |c: &Cluster| c.hosts[LAGGARD].replica.status().transfer.is_none();
+    assert!(cluster.run_by(1_000, no_chunks, is_over).is_some());
     assert!(cluster.installed(LAGGARD).is_empty());
     assert_eq!(cluster.commands(LAGGARD).len(), 10);
 }
@@ -195,6 +196,15 @@ fn k3_who_is_asked_twice_is_no_liar() {
     assert!(!cluster.refused_of(1).contains(&Rejection::WrongState));
 }
 
+/// [K3] A network that brings everything twice makes no liars either.
+#[test]
+fn k3_what_comes_twice_is_no_lie() {
+    let mut cluster = Cluster::with_laggard();
+    let twice = |e: &Envelope| vec![e.message.clone(); 2];
+    assert!(cluster.run_by(1_000, twice, Cluster::has_caught_up).is_some());
+    assert!(!cluster.is_refused(LAGGARD, Rejection::WrongState));
+}
+
 /// [K3] Where every peer is slower than a timeout, what they send late is taken all the same.
 #[test]
 fn k3_slow_peers_are_no_liars() {
@@ -213,7 +223,9 @@ fn k3_a_certificate_above_the_state_is_learnt() {
     cluster.run_requests(1..=60);
     cluster.restart(LAGGARD);
     assert!(cluster.run_until(2_000, Cluster::has_caught_up));
-    let no_proposals = |e: &Envelope| e.to != id(LAGGARD) || !matches!(e.message, Message::Propose(_));
+    // With the others' votes it would make one itself.
+    let no_proposals =
+        |e: &Envelope| e.to != id(LAGGARD) || !matches!(e.message, Message::Propose(_) | Message::Vote(_));
     for number in 61..=70 {
         cluster.request(0, number);
         assert!(cluster.run_where(500, no_proposals, |c| c.all_committed(number)));
@@ -223,6 +235,34 @@ fn k3_a_certificate_above_the_state_is_learnt() {
     cluster.request(0, 71);
     assert!(cluster.run_until(450, |c| c.all_committed(71)));
     assert!([0, 1, 3].iter().all(|i| cluster.hosts[*i].replica.status().asked == View(0)));
+}
+
+/// [K3] [V3] The same where the view's only certificate lies below the state: one above it is made, for nobody votes over
+/// blocks that it never saw.
+#[test]
+fn k3_a_certificate_above_the_state_is_made() {
+    let mut cluster = Cluster::without_history(4);
+    cluster.run_requests(1..=2);
+    cluster.stop(LAGGARD);
+    for i in 0..3 {
+        cluster.request(i, 3);
+    }
+    let no_blocks = |e: &Envelope| e.from != id(0) || matches!(e.message, Message::ViewChange(_));
+    let is_entered = |c: &Cluster| (0..3).all(|i| c.hosts[i].replica.status().view == View(1));
+    assert!(cluster.run_where(3_000, no_blocks, is_entered));
+    for number in 4..=22 {
+        (0..3).for_each(|i| cluster.request(i, number));
+        assert!(cluster.run_until(500, |c| (0..3).all(|i| c.committed(i).0 >= number)));
+    }
+    cluster.restart(LAGGARD);
+    assert!(cluster.run_until(2_000, Cluster::has_caught_up));
+    assert!(!cluster.installed(LAGGARD).is_empty(), "it was behind by too much");
+    assert!(cluster.votes_of(LAGGARD).iter().all(|vote| vote.vote.view < View(1)));
+    cluster.stop(2);
+    let before = cluster.committed(0).0;
+    [0, 1, 3].iter().for_each(|i| cluster.request(*i, 23));
+    assert!(cluster.run_until(450, |c| [0, 1, 3].iter().all(|i| c.committed(*i).0 > before)));
+    assert!([0, 1, 3].iter().all(|i| cluster.hosts[*i].replica.status().asked == View(1)));
 }
 
 /// [V2] [K3] A last vote below the installed state that may be on another chain binds: there is no vote in that

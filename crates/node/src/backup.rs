@@ -76,7 +76,7 @@ impl SavedSnapshot {
 pub fn save(dir: &Path, height: Option<Height>, file: &Path) -> Result<SavedSnapshot> {
     let identity = DataDirectory::inspect(dir).map_err(|error| directory::refused(dir, &error))?;
     let identity = identity.ok_or_else(|| {
-        directory::refused(
+        directory::problem(
             dir,
             &"it is not the directory of a replica; name one that `quorate init` prepared",
         )
@@ -86,7 +86,7 @@ pub fn save(dir: &Path, height: Option<Height>, file: &Path) -> Result<SavedSnap
         |height: &Height| store.at(*height).is_some_and(|snapshot| snapshot.certificate.is_some());
     let newest = || store.heights().into_iter().rev().find(is_certified);
     let height = height.or_else(newest).ok_or_else(|| {
-        directory::refused(
+        directory::problem(
             dir,
             &"it holds no certified snapshot; wait for the first checkpoint, or take it from another replica",
         )
@@ -141,7 +141,7 @@ fn fill(file: &Path, membership: &Arc<Membership>, made: &DataDirectory) -> Resu
         log.append(Record::Summary(Box::new(summary)).encode())?;
         log.seal()
     });
-    written.map_err(|error| directory::refused(made.path(), &error))?;
+    written.map_err(|error| directory::problem(made.path(), &error))?;
     Ok(snapshot)
 }
 
@@ -154,7 +154,7 @@ fn fill(file: &Path, membership: &Arc<Membership>, made: &DataDirectory) -> Resu
 /// prepared and is not lost, or is used already; [`Error::Snapshot`].
 pub fn seed(file: &Path, from: &Genesis, config: &ReplicaConfig, is_lost: bool) -> Result<SavedSnapshot> {
     let dir = &config.dir;
-    let refused = |why: &str| directory::refused(dir, &why);
+    let refused = |why: &str| directory::problem(dir, &why);
     let saved = verify(file, from)?;
     if config.genesis.start != Some(saved.start()) {
         let start = serde_json::to_string(&saved.start()).unwrap_or_default();
@@ -172,7 +172,7 @@ pub fn seed(file: &Path, from: &Genesis, config: &ReplicaConfig, is_lost: bool) 
         return Err(refused("it is there, so it was not lost; leave out --lost"));
     }
     let held = directory::open(dir, config.membership.cluster(), config.key.public())?;
-    let log = held.open_log(LogSettings::default()).map_err(|error| directory::refused(dir, &error))?;
+    let log = held.open_log(LogSettings::default()).map_err(|error| directory::problem(dir, &error))?;
     let store = SnapshotStore::open(&held.snapshots(), config.membership.cluster())?;
     if !is_unused(&log, dir)? || !store.heights().is_empty() {
         return Err(refused("it was used or seeded already, and nothing in it is overwritten"));
@@ -183,7 +183,7 @@ pub fn seed(file: &Path, from: &Genesis, config: &ReplicaConfig, is_lost: bool) 
 
 /// Whether nothing but the mark of `init` was ever written.
 fn is_unused(log: &dyn Log, dir: &Path) -> Result<bool> {
-    let refused = |error: &dyn std::fmt::Display| directory::refused(dir, error);
+    let refused = |error: &dyn std::fmt::Display| directory::problem(dir, error);
     let mut account = Account::default();
     for entry in log.read(log.first()).map_err(|error| refused(&error))? {
         let (_, frame) = entry.map_err(|error| refused(&error))?;
@@ -208,7 +208,7 @@ fn write_start(
         configuration,
         height: Height(0),
         result_root: Digest::default(),
-        sessions: sessions.map_err(|error| directory::refused(&config.dir, &error))?,
+        sessions: sessions.map_err(|error| directory::problem(&config.dir, &error))?,
         application: old.head.application,
     };
     Ok(writer.finish(head, header_of_genesis(&config.membership))?)

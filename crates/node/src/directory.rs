@@ -22,7 +22,7 @@ pub(crate) fn create(path: &Path, cluster: ClusterId, replica: PublicKey) -> Res
     let directory = new(path, cluster, replica).map_err(|error| match error {
         DirectoryError::NotEmpty { .. } => problem(
             path,
-            "it is not empty: run the replica if it was prepared before, or name another `dir` for a new one with \
+            &"it is not empty: run the replica if it was prepared before, or name another `dir` for a new one with \
              a new key",
         ),
         error => refused(path, &error),
@@ -31,7 +31,7 @@ pub(crate) fn create(path: &Path, cluster: ClusterId, replica: PublicKey) -> Res
         log.append(Record::Init.encode())?;
         log.sync()
     });
-    marked.map_err(|error| problem(path, &error.to_string()))?;
+    marked.map_err(|error| problem(path, &error))?;
     Ok(directory)
 }
 
@@ -60,12 +60,12 @@ pub(crate) fn open(path: &Path, cluster: ClusterId, replica: PublicKey) -> Resul
 /// What is kept in the directory.
 pub(crate) fn disk(directory: DataDirectory, durability: Durability) -> Result<Disk> {
     let path = directory.path().to_owned();
-    let mut log = directory.open_log(LogSettings::default()).map_err(|error| refused(&path, &error))?;
+    let mut log = directory.open_log(LogSettings::default()).map_err(|error| problem(&path, &error))?;
     match durability {
         Durability::Sync => {
             let cluster = directory.owner().cluster;
             let states =
-                DiskStates::open(&directory.snapshots(), cluster).map_err(|error| refused(&path, &error))?;
+                DiskStates::open(&directory.snapshots(), cluster).map_err(|error| problem(&path, &error))?;
             let (log, states) = (Box::new(log), Arc::new(states));
             Ok(Disk { log, states, durability, is_fresh: false, directory: Some(directory) })
         }
@@ -75,7 +75,7 @@ pub(crate) fn disk(directory: DataDirectory, durability: Durability) -> Result<D
             );
             // The mark alone: it goes, durably, before anything is signed.
             let is_fresh = log.first().0 == 0 && log.end().0 == 1;
-            log.truncate_front(log.end()).map_err(|error| refused(&path, &error))?;
+            log.truncate_front(log.end()).map_err(|error| problem(&path, &error))?;
             Ok(Disk {
                 is_fresh,
                 directory: Some(directory),
@@ -96,10 +96,15 @@ pub(crate) fn memory(disk: &MemoryDisk, states: &MemoryStates) -> Disk {
     }
 }
 
-pub(crate) fn refused(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    problem(path, &error.to_string())
+pub(crate) fn refused(path: &Path, error: &DirectoryError) -> Error {
+    // It names the directory itself.
+    Error::Directory { path: path.to_owned(), problem: error.to_string() }
 }
 
-fn problem(path: &Path, problem: &str) -> Error {
-    Error::Directory { path: path.to_owned(), problem: problem.to_owned() }
+/// A problem of a directory that does not name it.
+pub(crate) fn problem(path: &Path, problem: &dyn std::fmt::Display) -> Error {
+    Error::Directory {
+        path: path.to_owned(),
+        problem: format!("the directory {}: {problem}", path.display()),
+    }
 }

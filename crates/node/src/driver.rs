@@ -129,6 +129,7 @@ impl Driver {
     async fn run_halted(mut self, sources: Sources) -> Status {
         let Sources { mut control, events, mut done } = sources;
         drop(events);
+        self.parts.journal.flush();
         // What left last, its own root among it, may be what the others need to know that they must halt too.
         tokio::time::sleep(LINGER).await;
         self.parts.network.shutdown().await;

@@ -145,7 +145,7 @@ pub enum Error {
         problem: String,
     },
     /// A replica's directory cannot be used.
-    #[error("the directory {}: {problem}", path.display())]
+    #[error("{problem}")]
     Directory {
         /// The directory.
         path: PathBuf,

@@ -7,7 +7,7 @@ use quorate_machine::{Frozen, catch, content_of, content_of_stream};
 use quorate_types::certificate::{CheckpointCertificate, SignedHeader};
 use quorate_types::{ChunkId, ClusterId, Digest, Height, ReplicaId, StateHead};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -143,7 +143,10 @@ impl Worker {
                 self.list(|repair| repair.on_looked(&page, missing.as_deref()));
                 threads.finish(&mut vec![Input::Looked(page, missing)]);
             }
-            Job::Store(id, bytes) => self.states.store(&id, &bytes)?,
+            Job::Store(id, bytes) => {
+                self.states.store(&id, &bytes)?;
+                self.figures().bytes_fetched += bytes.len() as u64;
+            }
             Job::Install(head) => {
                 self.states.install()?;
                 if let Some(repair) = self.repair.take() {
@@ -162,6 +165,10 @@ impl Worker {
         if let Some(repair) = &mut self.repair {
             warn_unless(add(repair));
         }
+    }
+
+    fn figures(&self) -> MutexGuard<'_, SnapshotStatus> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(
@@ -187,7 +194,7 @@ impl Worker {
             })
         })?;
         let Written { head, chunks_new, bytes_new } = written;
-        let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut figures = self.figures();
         *figures = SnapshotStatus {
             snapshots: figures.snapshots + 1,
             height,
@@ -199,6 +206,7 @@ impl Worker {
             pause_us_max: figures.pause_us_max.max(micros(pause)),
             write_us: micros(began.elapsed()),
             bytes_held: self.states.bytes(),
+            bytes_fetched: figures.bytes_fetched,
         };
         Ok(head)
     }

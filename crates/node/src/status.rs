@@ -108,6 +108,8 @@ pub struct SnapshotStatus {
     pub write_us: u64,
     /// Bytes that all snapshots take on the disk.
     pub bytes_held: u64,
+    /// Bytes of chunks that came from other replicas since it started.
+    pub bytes_fetched: u64,
 }
 
 impl Status {
@@ -161,7 +163,9 @@ impl Tally {
                 tracing::info!(%view, ?cause, "asks for a view");
             }
             Event::Entered(view) => tracing::info!(%view, "entered a view"),
-            Event::Recovering => tracing::warn!("the disk was empty: waits until it may take part again"),
+            Event::Recovering => {
+                tracing::warn!("the disk was lost or rolled back: waits until it may take part again")
+            }
             Event::Recovered(view) => tracing::info!(%view, "takes part again"),
             Event::Fetching(height) => tracing::info!(%height, "fetches the state of the others"),
             Event::Installed(height, root) => {

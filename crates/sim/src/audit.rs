@@ -64,6 +64,7 @@ impl Audit {
                 self.word(6 << 32 | (*client as u64) << 16 | u64::from(replica.0));
                 self.word(u64::from(*is_up));
             }
+            Event::Replace { replica, .. } => self.word(12 << 32 | u64::from(replica.0)),
             Event::Think { client } => self.word(7 << 32 | *client as u64),
             Event::Fault(index) => self.word(8 << 32 | *index as u64),
         }

@@ -43,6 +43,8 @@ pub struct Totals {
     /// For each attack in how many runs it was made, and in how many of them it really deviated
     /// from the protocol.
     pub attacks: BTreeMap<Attack, AttackTotals>,
+    /// In how many runs something happened at least once: see [`Report::happened`].
+    pub happened: BTreeMap<&'static str, u64>,
     /// The run with the lowest seed that broke a property.
     pub failure: Option<Box<Report>>,
     /// Time on the wall.
@@ -106,6 +108,9 @@ impl Totals {
         self.view_changes += report.view_changes;
         self.seeds_with_view_change += u64::from(report.view_changes > 0);
         self.checkpoints += report.checkpoints;
+        for happened in &report.happened {
+            *self.happened.entry(happened).or_default() += 1;
+        }
         let mut made: BTreeMap<Attack, bool> = BTreeMap::new();
         for (attack, fired) in &report.attacks {
             *made.entry(*attack).or_default() |= *fired > 0;
@@ -138,6 +143,9 @@ impl Totals {
             let totals = self.attacks.entry(attack).or_default();
             totals.runs += counts.runs;
             totals.fired += counts.fired;
+        }
+        for (happened, count) in other.happened {
+            *self.happened.entry(happened).or_default() += count;
         }
         if let Some(report) = other.failure {
             self.fail(report);

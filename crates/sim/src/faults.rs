@@ -1,10 +1,12 @@
 //! What can go wrong around honest replicas? Faults as data, and how each strikes.
 
 use quorate_consensus::{Input, Peer};
+use quorate_store::Fault as DiskFault;
 use quorate_types::ReplicaId;
 use serde::{Deserialize, Serialize};
 
-use crate::observe::{Observation, Violation};
+use crate::disk::Part;
+use crate::observe::Observation;
 use crate::queue::Event;
 use crate::world::World;
 
@@ -45,8 +47,11 @@ pub enum Fault {
     },
     /// All links carry messages again.
     Restore,
-    /// A replica's process ends; what was not synced is lost, and so is what is in flight.
+    /// A replica's machine loses power: what was not synced is gone, or is there in part and in any order, and so is what is
+    /// in flight.
     Crash(u16),
+    /// A replica's process ends; the operating system still writes what it was told.
+    Kill(u16),
     /// A replica's process begins again.
     Restart(u16),
     /// A stopped replica's disk is replaced.
@@ -57,14 +62,117 @@ pub enum Fault {
         /// it forgot everything: such a replica counts as Byzantine from then on.
         with_mark: bool,
     },
+    /// Something happens to an operation of a replica's disk, and to no other: with `after` 0 to the next one.
+    Disk {
+        /// Whose.
+        replica: u16,
+        /// Log or states.
+        part: Part,
+        /// How many operations that change the disk come before.
+        after: u64,
+        /// What happens.
+        operation: Operation,
+    },
+    /// One bit of what lies on a replica's disk is not what it was.
+    Flip {
+        /// Whose.
+        replica: u16,
+        /// Log or states.
+        part: Part,
+        /// Which bit of all, from the start again beyond their number.
+        bit: u64,
+    },
+    /// A replica's disk has room for so many bytes more.
+    FillDisk {
+        /// Whose.
+        replica: u16,
+        /// Bytes.
+        room: u64,
+    },
+    /// A replica's disk has room again. A replica that stopped for lack of it starts again.
+    FreeDisk(u16),
+    /// A replica's disk takes so many times as long as usual.
+    SlowDisk {
+        /// Whose.
+        replica: u16,
+        /// 1 is as usual.
+        slowness: u64,
+    },
+    /// An image of a replica's disk is taken.
+    TakeImage(u16),
+    /// A replica's machine goes back to the image, log and states. It counts as Byzantine from then on.
+    RollBack(u16),
     /// The network behaves, all links carry messages and all replicas run. Byzantine ones stay so.
     Heal,
+}
+
+/// What happens to an operation of a disk: a write, a sync, a file that is made or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// The power fails in the middle of it.
+    PowerLoss,
+    /// It fails, and says so.
+    Failure,
+    /// There is no room for it.
+    Full,
+    /// It says that it is done, and does nothing: a lost sync or a lost write. Its replica counts as Byzantine.
+    Lost,
+    /// If it is a write, it goes elsewhere. Its replica counts as Byzantine.
+    Misdirected {
+        /// Which file and offset, from the start again beyond their number.
+        place: u64,
+    },
+}
+
+impl Fault {
+    /// The replica that it hits with what no disk can survive.
+    #[must_use]
+    pub const fn victim(&self) -> Option<u16> {
+        match self {
+            Self::Disk { replica, operation: Operation::Lost | Operation::Misdirected { .. }, .. }
+            | Self::Flip { replica, .. }
+            | Self::Wipe { replica, .. }
+            | Self::RollBack(replica) => Some(*replica),
+            _ => None,
+        }
+    }
+
+    /// Its kind, as it is called in JSON.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Cut { .. } => "cut",
+            Self::Partition { .. } => "partition",
+            Self::Bridge { .. } => "bridge",
+            Self::Restore => "restore",
+            Self::Crash(_) => "crash",
+            Self::Kill(_) => "kill",
+            Self::Restart(_) => "restart",
+            Self::Wipe { .. } => "wipe",
+            Self::Disk { operation, .. } => match operation {
+                Operation::PowerLoss => "power-loss",
+                Operation::Failure => "failure",
+                Operation::Full => "full",
+                Operation::Lost => "lost",
+                Operation::Misdirected { .. } => "misdirected",
+            },
+            Self::Flip { .. } => "flip",
+            Self::FillDisk { .. } => "fill-disk",
+            Self::FreeDisk(_) => "free-disk",
+            Self::SlowDisk { .. } => "slow-disk",
+            Self::TakeImage(_) => "take-image",
+            Self::RollBack(_) => "roll-back",
+            Self::Heal => "heal",
+        }
+    }
 }
 
 impl World {
     /// Lets a fault strike.
     pub(crate) fn strike(&mut self, fault: &Fault) {
         self.tell(|| format!("{fault:?}"));
+        self.counters.happened.insert(fault.kind());
         match fault {
             Fault::Cut { from, to } => self.network.cut(ReplicaId(*from), ReplicaId(*to)),
             Fault::Partition { groups } => self.keep_links(groups),
@@ -74,18 +182,72 @@ impl World {
             }
             Fault::Restore => self.network.restore(),
             Fault::Crash(replica) => self.crash(ReplicaId(*replica)),
+            Fault::Kill(replica) => self.kill(ReplicaId(*replica)),
             Fault::Restart(replica) => self.start_replica(ReplicaId(*replica)),
             Fault::Wipe { replica, with_mark } => self.wipe(ReplicaId(*replica), *with_mark),
             Fault::Heal => self.heal(),
+            disk => self.strike_disk(disk),
         }
     }
 
-    /// Ends a replica's process, if it runs.
+    fn strike_disk(&mut self, fault: &Fault) {
+        if let Some(victim) = fault.victim() {
+            self.distrust(ReplicaId(victim));
+        }
+        match *fault {
+            Fault::Disk { replica, part, after, operation } => {
+                let disk = &mut self.hosts[usize::from(replica)].disk;
+                match operation {
+                    Operation::PowerLoss => disk.plan(part, after, DiskFault::PowerLoss),
+                    Operation::Failure => disk.plan(part, after, DiskFault::Failure),
+                    Operation::Full => disk.plan(part, after, DiskFault::Full),
+                    Operation::Lost => disk.plan(part, after, DiskFault::Lost),
+                    Operation::Misdirected { place } => disk.misdirect(part, after, place),
+                }
+            }
+            Fault::Flip { replica, part, bit } => self.hosts[usize::from(replica)].disk.flip(part, bit),
+            Fault::FillDisk { replica, room } => self.hosts[usize::from(replica)].disk.limit(Some(room)),
+            Fault::FreeDisk(replica) => {
+                self.hosts[usize::from(replica)].disk.limit(None);
+                self.start_replica(ReplicaId(replica));
+            }
+            Fault::SlowDisk { replica, slowness } => self.hosts[usize::from(replica)].slowness = slowness,
+            Fault::TakeImage(replica) => {
+                let host = &mut self.hosts[usize::from(replica)];
+                host.image = Some(host.disk.image());
+            }
+            Fault::RollBack(replica) => self.roll_back(ReplicaId(replica)),
+            _ => {}
+        }
+    }
+
+    /// A replica's machine goes back to its image, if one was taken.
+    pub(crate) fn roll_back(&mut self, replica: ReplicaId) {
+        let Some(image) = self.hosts[replica.index()].image.clone() else { return };
+        self.distrust(replica);
+        self.kill(replica);
+        self.hosts[replica.index()].disk.roll_back(&image);
+    }
+
+    /// A replica's machine loses power.
     pub(crate) fn crash(&mut self, replica: ReplicaId) {
-        if !self.hosts[replica.index()].is_up() {
+        self.stop_replica(replica, true);
+    }
+
+    /// Ends a replica's process; the system still has what the process told it.
+    pub(crate) fn kill(&mut self, replica: ReplicaId) {
+        self.stop_replica(replica, false);
+    }
+
+    fn stop_replica(&mut self, replica: ReplicaId, with_power: bool) {
+        let (host, random) = (&mut self.hosts[replica.index()], &mut self.power_random);
+        if !host.is_up() {
+            if with_power {
+                host.disk.crash(random);
+            }
             return;
         }
-        self.hosts[replica.index()].stop();
+        host.stop(with_power.then_some(random));
         self.observe_of(replica, Observation::Stopped(replica));
         for other in self.others(replica) {
             self.push_input(0, other, Input::Disconnected(Peer::Replica(replica)));
@@ -102,10 +264,13 @@ impl World {
         }
         let seed = self.adversary_seed;
         let started = self.hosts[replica.index()].start(self.now, &self.setup, &self.application, seed);
-        if let Err(rejection) = started {
-            let what = format!("a record on the disk of replica {replica} cannot be read: {rejection}");
-            return self.violate(Violation::of("what is written can be read", what));
-        }
+        let records = match started {
+            Ok(records) => records,
+            Err(error) => return self.on_disk_error(replica, error),
+        };
+        let states = self.hosts[replica.index()].disk.states();
+        let roots: Vec<_> = states.map(|states| states.roots().collect()).unwrap_or_default();
+        self.observe_of(replica, Observation::Recovered(replica, &records, &roots));
         self.observe_of(replica, Observation::Started(replica));
         let restored = self.hosts[replica.index()].restored;
         self.observe_of(replica, Observation::Restored(replica, restored));
@@ -153,6 +318,9 @@ impl World {
         self.network.become_like(healed);
         self.network.restore();
         for replica in self.setup.membership.replicas() {
+            let host = &mut self.hosts[replica.index()];
+            (host.slowness, host.image) = (1, None);
+            host.disk.heal();
             self.start_replica(replica);
         }
         self.observe(Observation::Healed);

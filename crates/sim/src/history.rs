@@ -186,6 +186,13 @@ impl History {
             }
             Observation::Durable(replica, through) => self.take_durable(*replica, *through),
             Observation::Event(replica, event) => self.take_event(*replica, event),
+            // What no sync covered may have survived the crash, and whatever was read is durable.
+            Observation::Recovered(replica, records, _) => {
+                for record in *records {
+                    self.take_appended(*replica, 0, record);
+                }
+                self.take_durable(*replica, 0);
+            }
             Observation::Stopped(replica) => self.replicas[replica.index()].appended.clear(),
             Observation::Wiped(replica) => {
                 let facts = &mut self.replicas[replica.index()];
@@ -287,7 +294,13 @@ impl History {
                 self.find(&certificate.vote).map(Written::Certified)
             }
             Record::Vote(vote) => self.find(&vote.vote).map(Written::Vote),
-            Record::Block { header, .. } => Some(Written::Block(self.chain.note(&header.header))),
+            Record::Block { header, justify, .. } => {
+                // A proposal that became durable and never left is justified too.
+                if let Justify::ViewChange(certificate) = justify {
+                    self.chain.note_certificate(certificate);
+                }
+                Some(Written::Block(self.chain.note(&header.header)))
+            }
             Record::ViewChange(view_change) => Some(Written::ViewChange(view_change.new_view)),
             _ => None,
         };

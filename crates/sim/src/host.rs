@@ -2,14 +2,17 @@
 //! adversary.
 
 use quorate_attack::{Attack, Participant};
-use quorate_consensus::{Execution, Input, Recovered, Replica, ReplicaStatus, SnapshotOrder};
+use quorate_consensus::{Execution, Input, Record, Recovered, Replica, ReplicaStatus, SnapshotOrder};
 use quorate_machine::{Application, ApplicationFactory, BlockContext, Context, catch};
+use quorate_store::{LogIdentity, Owner};
 use quorate_types::message::Outcome;
-use quorate_types::{ClusterId, Height, Rejection, ReplicaId, SecretKey, StateHead, Time};
+use quorate_types::{ClusterId, Height, ReplicaId, SecretKey, StateHead, Time};
 use std::sync::Arc;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskError, Image};
+use crate::guards::{self, Guard};
 use crate::setup::Setup;
+use crate::stream::Stream;
 
 /// Simulations begin at this time on every clock, in nanoseconds since 1970: old enough that what
 /// is before it can be expressed.
@@ -23,6 +26,10 @@ pub(crate) struct Host {
     /// Counts the processes that ran here.
     pub(crate) incarnation: u32,
     pub(crate) disk: Disk,
+    /// An earlier state of the disk, to be rolled back to.
+    pub(crate) image: Option<Image>,
+    /// How many times as long as usual a sync takes.
+    pub(crate) slowness: u64,
     /// How far its clock is ahead, in nanoseconds.
     pub(crate) skew: u64,
     /// When the state machine has done all that it was told, in nanoseconds.
@@ -42,11 +49,17 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(id: ReplicaId, application: Box<dyn Application>) -> Self {
+    pub(crate) fn new(id: ReplicaId, setup: &Setup, application: Box<dyn Application>) -> Self {
+        let owner = Owner { cluster: setup.membership.cluster(), replica: setup.key(id).public() };
+        let identity = LogIdentity { owner, mark: u64::from(id.0).rotate_left(32) };
+        // Half of the logs run ahead with their files, as real ones do.
+        let reserve_bytes = if id.0.is_multiple_of(2) { 0 } else { 1024 };
         Self {
             id,
             incarnation: 0,
-            disk: Disk::initialised(),
+            disk: Disk::initialised(identity, reserve_bytes),
+            image: None,
+            slowness: 1,
             skew: 0,
             busy_until: 0,
             timeout: NEVER,
@@ -60,27 +73,32 @@ impl Host {
         }
     }
 
-    /// Starts a process from what the disk holds.
+    /// Starts a process from what the disk holds. Gives what it reads.
     ///
     /// # Errors
-    /// A record on the disk does not survive being written and read.
+    /// The disk is not intact, or fails.
     pub(crate) fn start(
         &mut self,
         now: u64,
         setup: &Setup,
         factory: &ApplicationFactory,
         seed: u64,
-    ) -> Result<(), Rejection> {
+    ) -> Result<Vec<Record>, DiskError> {
         let config = setup.config(self.id);
         self.application = factory.make();
         let mut recovered = self.disk.recover()?;
+        if recovered.records.is_empty() && guards::is_removed(Guard::MarkOfInit) {
+            recovered = Recovered::fresh();
+        }
         let restorable = Recovered::restorable(&recovered.records);
         self.restored = Height(0);
-        if let Some((snapshot, bytes)) = self.disk.snapshots.newest(restorable) {
-            self.application.restore(&mut &bytes[..]).map_err(|_| Rejection::WrongState)?;
+        if let Some((snapshot, bytes)) = self.disk.states()?.newest(restorable)? {
+            let restored = self.application.restore(&mut &bytes[..]);
+            restored.map_err(|error| DiskError::Wrong(error.to_string()))?;
             self.restored = snapshot.head.height;
             recovered.snapshot = Some(snapshot);
         }
+        let records = recovered.records.clone();
         let replica = Replica::new(self.clock(now), config.clone(), recovered);
         self.participant = Some(match self.attack {
             Some(attack) => {
@@ -91,11 +109,11 @@ impl Host {
         });
         self.incarnation += 1;
         self.busy_until = now;
-        Ok(())
+        Ok(records)
     }
 
-    /// Ends the process.
-    pub(crate) fn stop(&mut self) {
+    /// Ends the process; with the power, what was not synced is lost.
+    pub(crate) fn stop(&mut self, power: Option<&mut Stream>) {
         if let Some(participant) = self.participant.take() {
             self.last_status = participant.status();
             self.fired_before += participant.fired();
@@ -103,7 +121,10 @@ impl Host {
         self.timeout = NEVER;
         // What is in flight carries the old number.
         self.incarnation += 1;
-        self.disk.crash();
+        match power {
+            Some(random) => self.disk.crash(random),
+            None => self.disk.close(),
+        }
     }
 
     pub(crate) const fn is_up(&self) -> bool {
@@ -160,26 +181,28 @@ impl Host {
     /// Writes a snapshot.
     ///
     /// # Errors
-    /// The state machine panicked or cannot be written.
+    /// The disk fails, or the state machine panicked or cannot be written.
     pub(crate) fn write_snapshot(
         &mut self,
         order: &SnapshotOrder,
         configuration: ClusterId,
-    ) -> Result<StateHead, String> {
+    ) -> Result<Result<StateHead, DiskError>, String> {
         let mut bytes = Vec::new();
         let written = catch(&"a snapshot", || self.application.freeze().write(&mut bytes));
         written.map_err(|panicked| panicked.to_string())?.map_err(|error| error.to_string())?;
-        Ok(self.disk.snapshots.write(order, configuration, &bytes))
+        Ok(self.disk.states().and_then(|states| states.write(order, configuration, &bytes)))
     }
 
     /// Installs the state that was gathered; gives the session table's bytes.
     ///
     /// # Errors
-    /// A chunk is missing, or the state machine does not read the state.
-    pub(crate) fn install(&mut self, head: &Arc<StateHead>) -> Result<Vec<u8>, String> {
-        let (application, sessions) = self.disk.snapshots.install(head).ok_or("a chunk is missing")?;
-        self.application.restore(&mut &application[..]).map_err(|error| error.to_string())?;
-        Ok(sessions)
+    /// The disk fails; or, in the inner result, a chunk is missing, or the state machine does not read the state.
+    pub(crate) fn install(&mut self, head: &Arc<StateHead>) -> Result<Result<Vec<u8>, String>, DiskError> {
+        let Some((application, sessions)) = self.disk.states()?.install(head)? else {
+            return Ok(Err("a chunk is missing".to_owned()));
+        };
+        let restored = self.application.restore(&mut &application[..]);
+        Ok(restored.map(|()| sessions).map_err(|error| error.to_string()))
     }
 
     /// The application, for tests that look at its state.

@@ -5,7 +5,7 @@
 //!   [`invariants`] judge every step, and the [`Report`] says what happened.
 //! - [`Sim`] is driven by hand, for tests that read as scenarios.
 //!
-//! Reading order: `world.rs` (what happens when), `perform.rs` and `drive_clients.rs` (the drivers
+//! Reading order: `world.rs` (what happens when), `perform.rs`, `drive_disks.rs` and `drive_clients.rs` (the drivers
 //! of replicas and clients), `faults.rs`, then `observe.rs`, `history.rs` and `invariants`.
 
 mod world;
@@ -14,15 +14,17 @@ mod perform;
 
 mod drive_clients;
 
+mod drive_disks;
+
 mod clients;
 mod costs;
 mod disk;
 mod faults;
+mod guards;
 mod host;
 mod network;
 mod queue;
 mod setup;
-mod snapshots;
 mod stream;
 mod tally;
 
@@ -34,6 +36,7 @@ pub mod invariants;
 mod observe;
 
 mod campaign;
+mod episodes;
 mod plan;
 mod run;
 mod sim;
@@ -44,7 +47,11 @@ pub use chain::{Block, BlockRef, Chain, GENESIS, ReplicaSet};
 pub use clients::Workload;
 pub use costs::{Costs, Span};
 pub use delays::{BlockTimes, Delays};
+pub use disk::Part;
 pub use faults::{Fault, TimedFault};
+pub use guards::Guard;
+#[cfg(feature = "mutations")]
+pub use guards::remove as remove_guard;
 pub use history::{Contribution, Durable, History, ReplicaFacts};
 pub use network::NetworkParameters;
 pub use observe::{Observation, Violation};

@@ -6,6 +6,8 @@ use quorate_consensus::{Event, Execution, Halt, Record};
 use quorate_types::message::{Message, Outcome};
 use quorate_types::{Bundle, Digest, Evidence, Height, ReplicaId};
 
+use crate::tally::Tally;
+
 /// One thing that was seen. "Replica" means an honest one wherever nothing else is said.
 #[derive(Clone, Copy, Debug)]
 pub enum Observation<'a> {
@@ -25,6 +27,18 @@ pub enum Observation<'a> {
     Restored(ReplicaId, Height),
     /// The root of a replica's state after the block of this height.
     Root(ReplicaId, Height, Digest),
+    /// A replica's state after the block of this height, with this root, is durable.
+    StateDurable(ReplicaId, Height, Digest),
+    /// What any replica's disk holds after its log was cut: records and states.
+    DiskUse(ReplicaId, u64, u64),
+    /// Any replica stopped because its disk failed, and says so.
+    DiskFailed(ReplicaId, &'a str),
+    /// A replica cut its log and needs states from this height on.
+    Cut(ReplicaId, Height),
+    /// A replica is about to go on from a state that it fetched.
+    Installing(ReplicaId, Height),
+    /// What a replica's log and snapshots say when it starts.
+    Recovered(ReplicaId, &'a [Record], &'a [(Height, Digest)]),
     /// A replica showed a proof against somebody.
     Reported(ReplicaId, &'a Evidence),
     /// A replica stopped because going on would do harm.
@@ -47,6 +61,8 @@ pub enum Observation<'a> {
     Healed,
     /// The bound for all that must end after healing has passed; what is still outstanding.
     Overdue(&'a str),
+    /// The state of a replica at the end of a run, after the block of this height.
+    Final(ReplicaId, Height, &'a Tally),
     /// Views have had time to settle: from now on no honest primary is deposed.
     Settled,
 }

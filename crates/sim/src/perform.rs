@@ -1,10 +1,8 @@
 //! What does a replica's driver do? Performs the actions of its machine, in simulated time.
 
-use quorate_consensus::{Action, Event as Said, Execution, Input, Peer, Recipients, Record, SnapshotOrder};
-use quorate_types::certificate::SignedHeader;
+use quorate_consensus::{Action, Event as Said, Execution, Input, Peer, Recipients};
 use quorate_types::message::{Message, ReplicaMessage};
-use quorate_types::{Digest, PublicKey, ReplicaId, StateHead, Unverified};
-use std::sync::Arc;
+use quorate_types::{PublicKey, ReplicaId, Unverified};
 
 use crate::observe::{Observation, Violation};
 use crate::queue::Event;
@@ -14,23 +12,26 @@ impl World {
     /// Performs one action.
     pub(crate) fn perform(&mut self, replica: ReplicaId, action: Action) {
         match action {
-            Action::Persist(sequence, record) => self.persist(replica, sequence, record),
+            Action::Persist(sequence, record) => self.persist(replica, sequence, &record),
             Action::Send(to, message) => self.send(replica, to, message),
             Action::Verify(peer, work) => self.verify(replica, peer, work),
             Action::Execute(execution) => self.execute(replica, &execution),
-            Action::TakeSnapshot(order) => self.take_snapshot(replica, *order),
+            Action::TakeSnapshot(order) => self.take_snapshot(replica, &order),
             Action::BeginTransfer(head, header) => {
-                self.hosts[replica.index()].disk.snapshots.begin(head, header);
+                self.use_states(replica, |states| states.begin(head, header));
             }
             Action::LookInto(page) => {
-                let missing = self.hosts[replica.index()].disk.snapshots.look_into(&page);
-                let after = self.costs.sync_us.draw(&mut self.disk_random);
-                self.push_input(after, replica, Input::Looked(page, missing));
+                if let Some(missing) = self.use_states(replica, |states| states.look_into(&page)) {
+                    let after = self.disk_cost(replica);
+                    self.push_input(after, replica, Input::Looked(page, missing));
+                }
             }
-            Action::StoreChunk(id, bytes) => self.hosts[replica.index()].disk.snapshots.store(&id, bytes),
+            Action::StoreChunk(id, bytes) => {
+                self.use_states(replica, |states| states.store(&id, &bytes));
+            }
             Action::Install(head) => self.install(replica, head),
             Action::ReadChunks(to, digests) => self.read_chunks(replica, to, digests),
-            Action::Truncate(number, height) => self.hosts[replica.index()].disk.truncate(number, height),
+            Action::Truncate(number, height) => self.truncate(replica, number, height),
             Action::Certified(_) => {}
             Action::Reply(client, message) => self.reply(replica, client, message),
             Action::Report(evidence) => {
@@ -51,29 +52,6 @@ impl World {
                 self.observe_of(replica, Observation::Halted(replica, &halt));
             }
         }
-    }
-
-    fn persist(&mut self, replica: ReplicaId, sequence: u64, record: Record) {
-        self.observe_of(replica, Observation::Appended(replica, sequence, &record));
-        self.hosts[replica.index()].disk.append(sequence, record);
-        self.begin_sync(replica);
-    }
-
-    /// Rule D1. One sync covers everything that waits when it begins.
-    fn begin_sync(&mut self, replica: ReplicaId) {
-        let host = &mut self.hosts[replica.index()];
-        if let Some(through) = host.disk.begin_sync() {
-            let incarnation = host.incarnation;
-            let after = self.costs.sync_us.draw(&mut self.disk_random);
-            self.push(after, Event::Synced { replica, incarnation, through });
-        }
-    }
-
-    pub(crate) fn on_synced(&mut self, replica: ReplicaId, through: u64) {
-        self.hosts[replica.index()].disk.end_sync(through);
-        self.observe_of(replica, Observation::Durable(replica, through));
-        self.begin_sync(replica);
-        self.feed(replica, Input::Persisted(through));
     }
 
     fn send(&mut self, from: ReplicaId, to: Recipients, message: Message) {
@@ -128,52 +106,8 @@ impl World {
         }
     }
 
-    fn take_snapshot(&mut self, replica: ReplicaId, order: SnapshotOrder) {
-        let configuration = self.setup.membership.cluster();
-        match self.hosts[replica.index()].write_snapshot(&order, configuration) {
-            Ok(head) => {
-                self.observe_of(replica, Observation::Root(replica, head.height, head.root()));
-                let after = self.queue_up(replica) + self.costs.sync_us.draw(&mut self.disk_random);
-                let incarnation = self.hosts[replica.index()].incarnation;
-                let (header, head) = (order.header, Arc::new(head));
-                self.push(after, Event::SnapshotSynced { replica, incarnation, header, head });
-            }
-            Err(panicked) => self.violate(Violation::of("the state machine does not panic", panicked)),
-        }
-    }
-
-    pub(crate) fn on_snapshot_synced(
-        &mut self,
-        replica: ReplicaId,
-        header: SignedHeader,
-        head: Arc<StateHead>,
-    ) {
-        self.hosts[replica.index()].disk.snapshots.become_durable(header, &head);
-        self.feed(replica, Input::Snapshot(head));
-    }
-
-    fn install(&mut self, replica: ReplicaId, head: Arc<StateHead>) {
-        match self.hosts[replica.index()].install(&head) {
-            Ok(sessions) => {
-                self.observe_of(replica, Observation::Root(replica, head.height, head.root()));
-                self.observe_of(replica, Observation::Restored(replica, head.height));
-                let after = self.queue_up(replica);
-                self.push_input(after, replica, Input::Installed(head, sessions.into()));
-            }
-            Err(why) => self.violate(Violation::of("a certified state can be installed", why)),
-        }
-    }
-
-    fn read_chunks(&mut self, replica: ReplicaId, to: ReplicaId, digests: Vec<Digest>) {
-        for digest in digests {
-            let chunk = self.hosts[replica.index()].disk.snapshots.chunk(&digest).ok_or(digest);
-            let after = self.costs.sync_us.draw(&mut self.disk_random);
-            self.push_input(after, replica, Input::Chunk(to, chunk));
-        }
-    }
-
     /// One state machine does one thing after the other. Gives when the next thing is done.
-    fn queue_up(&mut self, replica: ReplicaId) -> u64 {
+    pub(crate) fn queue_up(&mut self, replica: ReplicaId) -> u64 {
         let cost = self.costs.execute_us.draw(&mut self.execute_random);
         let host = &mut self.hosts[replica.index()];
         host.busy_until = host.busy_until.max(self.now) + cost;
@@ -195,6 +129,11 @@ impl World {
     fn on_event(&mut self, replica: ReplicaId, event: &Said) {
         if let Said::Committed { digest, .. } = event {
             self.delays.on_commit(self.now, replica, digest);
+        }
+        match event {
+            Said::Fetching(_) => drop(self.counters.happened.insert("state asked for")),
+            Said::Recovering => drop(self.counters.happened.insert("disk known to be lost")),
+            _ => {}
         }
         self.tell(|| format!("replica {replica}: {event:?}"));
         self.observe_of(replica, Observation::Event(replica, event));

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clients::Workload;
 use crate::costs::{Costs, Span};
-use crate::faults::{Fault, TimedFault};
+use crate::episodes::{draw_faults, victims};
+use crate::faults::TimedFault;
 use crate::network::NetworkParameters;
 use crate::setup::{Bounds, CLIENTS_MAX, Crypto};
 use crate::stream::Stream;
@@ -33,7 +34,7 @@ pub struct Plan {
     pub skews_us: Vec<u64>,
     /// The replicas that lie, from the start to the end.
     pub byzantine: Vec<Traitor>,
-    /// What goes wrong and when; the last one is [`Fault::Heal`].
+    /// What goes wrong and when; the last one is [`crate::Fault::Heal`].
     pub faults: Vec<TimedFault>,
 }
 
@@ -65,11 +66,9 @@ impl Plan {
         let mut random = Stream::new(seed, "plan");
         let byzantine = draw_traitors(&mut random, replicas, attacks);
         let heal_us = random.between(200_000, 500_000);
-        let mut episodes =
-            Episodes { random: Stream::new(seed, "faults"), replicas, heal_us, faults: Vec::new() };
-        episodes.draw(byzantine.iter().map(|traitor| traitor.replica).collect());
-        let wiped = episodes.faults.iter().filter(|timed| matches!(timed.fault, Fault::Wipe { .. })).count();
-        let has_spare = byzantine.len() + wiped < liars_max(replicas);
+        let traitors = byzantine.iter().map(|traitor| traitor.replica).collect();
+        let faults = draw_faults(seed, replicas, heal_us, traitors);
+        let has_spare = byzantine.len() + victims(&faults).len() < liars_max(replicas);
         let workload = draw_workload(&mut random, replicas, has_spare);
         let skew_us = random.pick(&[0, 1000, 50_000]);
         Self {
@@ -82,19 +81,13 @@ impl Plan {
             costs: draw_costs(&mut random),
             skews_us: (0..replicas).map(|_| random.below(skew_us + 1)).collect(),
             byzantine,
-            faults: episodes.faults,
+            faults,
         }
     }
 }
 
-/// Until when clients are busy in most runs, in microseconds: what goes wrong begins before.
-const BUSY_US: u64 = 100_000;
-
-/// Longer than a view lasts without its primary, in microseconds.
-const LONG_US: u64 = 200_000;
-
 /// The greatest number of liars that a cluster of this size survives.
-const fn liars_max(replicas: u16) -> usize {
+pub(crate) const fn liars_max(replicas: u16) -> usize {
     (replicas as usize - 1) / 3
 }
 
@@ -173,121 +166,10 @@ fn draw_costs(random: &mut Stream) -> Costs {
     }
 }
 
-/// Draws what goes wrong, in episodes that begin and end.
-struct Episodes {
-    random: Stream,
-    replicas: u16,
-    heal_us: u64,
-    faults: Vec<TimedFault>,
-}
-
-impl Episodes {
-    fn draw(&mut self, traitors: Vec<u16>) {
-        let count = self.random.pick(&[0, 1, 2, 2, 3]);
-        for _ in 0..count {
-            let begin = self.random.between(2_000, BUSY_US);
-            let end = begin + self.random.between(20_000, 400_000);
-            match self.random.below(17) {
-                0 | 1 => self.cut(begin, end),
-                2 | 3 => self.partition(begin, end),
-                4 => self.bridge(begin, end),
-                5 => self.crash_all(begin, end),
-                6..14 => self.crash_primary(begin, end),
-                _ => self.crash_some(begin, end),
-            }
-        }
-        if traitors.len() < liars_max(self.replicas) && self.random.chance(200) {
-            self.lose_a_disk(&traitors);
-        }
-        self.faults.retain(|fault| fault.at_us < self.heal_us);
-        self.faults.sort_by_key(|fault| fault.at_us);
-        self.push(self.heal_us, Fault::Heal);
-    }
-
-    fn push(&mut self, at_us: u64, fault: Fault) {
-        self.faults.push(TimedFault { at_us, fault });
-    }
-
-    fn draw_replica(&mut self) -> u16 {
-        u16::try_from(self.random.below(u64::from(self.replicas))).unwrap_or(0)
-    }
-
-    fn draw_order(&mut self) -> Vec<u16> {
-        let mut order: Vec<u16> = (0..self.replicas).collect();
-        self.random.shuffle(&mut order);
-        order
-    }
-
-    fn cut(&mut self, begin: u64, end: u64) {
-        for _ in 0..=self.random.below(3) {
-            let (from, to) = (self.draw_replica(), self.draw_replica());
-            if from != to {
-                self.push(begin, Fault::Cut { from, to });
-            }
-        }
-        self.push(end, Fault::Restore);
-    }
-
-    fn partition(&mut self, begin: u64, end: u64) {
-        let mut left = self.draw_order();
-        let size = 1 + self.random.index(left.len() - 1);
-        let right = left.split_off(size);
-        self.push(begin, Fault::Partition { groups: vec![left, right] });
-        self.push(end, Fault::Restore);
-    }
-
-    fn bridge(&mut self, begin: u64, end: u64) {
-        let mut left = self.draw_order();
-        let bridge = left.pop().unwrap_or(0);
-        let size = 1 + self.random.index(left.len() - 1);
-        let right = left.split_off(size);
-        self.push(begin, Fault::Bridge { bridge, left, right });
-        self.push(end, Fault::Restore);
-    }
-
-    fn crash(&mut self, replica: u16, begin: u64, end: u64) {
-        self.push(begin, Fault::Crash(replica));
-        self.push(end, Fault::Restart(replica));
-    }
-
-    fn crash_all(&mut self, begin: u64, end: u64) {
-        for replica in self.draw_order() {
-            let (late, later) = (self.random.below(5_000), self.random.below(5_000));
-            self.crash(replica, begin + late, end + later);
-        }
-    }
-
-    /// The primaries of the first views are likely to be primary at that time.
-    fn crash_primary(&mut self, begin: u64, end: u64) {
-        let replica = self.random.pick(&[0, 0, 1]);
-        self.crash(replica, begin, end + LONG_US);
-    }
-
-    fn crash_some(&mut self, begin: u64, end: u64) {
-        let count = 1 + self.random.index(usize::from(self.replicas) - 1);
-        for replica in self.draw_order().into_iter().take(count.min(1 + self.random.index(count))) {
-            self.crash(replica, begin, end);
-        }
-    }
-
-    /// Rule D3. Wiped replicas count as faulty, so there are no more of them and of liars than f.
-    fn lose_a_disk(&mut self, traitors: &[u16]) {
-        let replica = self.draw_replica();
-        if traitors.contains(&replica) {
-            return;
-        }
-        let begin = self.random.between(10_000, self.heal_us);
-        let end = begin + self.random.between(5_000, 60_000);
-        let with_mark = self.random.chance(250);
-        self.push(begin, Fault::Crash(replica));
-        self.push(begin, Fault::Wipe { replica, with_mark });
-        self.push(end, Fault::Restart(replica));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::Fault;
 
     #[test]
     fn a_plan_is_data() {
@@ -303,8 +185,9 @@ mod tests {
     fn no_plan_has_more_liars_than_the_cluster_survives() {
         for (seed, replicas) in (0..600).zip([4, 7, 10].into_iter().cycle()) {
             let plan = Plan::generate(seed, replicas, Crypto::Fast, AttackChoice::All);
-            let wiped = plan.faults.iter().filter(|timed| matches!(timed.fault, Fault::Wipe { .. }));
-            assert!(plan.byzantine.len() + wiped.count() <= liars_max(replicas), "seed {seed}");
+            let mut faulty = victims(&plan.faults);
+            faulty.extend(plan.byzantine.iter().map(|traitor| traitor.replica));
+            assert!(faulty.len() <= liars_max(replicas), "seed {seed}");
             assert_eq!(plan.faults.last().map(|timed| &timed.fault), Some(&Fault::Heal));
         }
     }

@@ -28,6 +28,8 @@ pub(crate) enum Event {
     Connection { client: usize, replica: ReplicaId, is_up: bool },
     /// A client has thought and submits.
     Think { client: usize },
+    /// The operator gives a replica whose disk is damaged a new one.
+    Replace { replica: ReplicaId, incarnation: u32 },
     /// A fault of the plan strikes.
     Fault(usize),
 }

@@ -2,9 +2,10 @@
 
 use quorate_attack::Attack;
 use quorate_consensus::Timing;
-use quorate_machine::ApplicationFactory;
+use quorate_machine::{ApplicationFactory, Typed};
 use quorate_types::message::Message;
 use quorate_types::{Height, ReplicaId};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Report {
     pub checkpoints: u64,
     /// The attacks that were made, and how often each deviated from the protocol.
     pub attacks: Vec<(Attack, u64)>,
+    /// What happened at least once: faults by their kinds, stops for the disk's sake, states fetched.
+    pub happened: BTreeSet<&'static str>,
     /// The first property that was broken, and the number of the event that broke it.
     pub violation: Option<(Violation, u64)>,
     /// Messages that replicas sent, by their kind in [`Message::KINDS`].
@@ -144,6 +147,17 @@ impl<'a> Run<'a> {
         self.world.observe(Observation::Settled);
         self.demand_one(bound(1));
         self.converge(self.world.now + bound(0));
+        self.judge_states();
+    }
+
+    /// Shows the invariants in which state every honest replica is.
+    fn judge_states(&mut self) {
+        for replica in honest(&self.world).collect::<Vec<_>>() {
+            let host = &self.world.hosts[replica.index()];
+            let Some(state) = Typed::<Tally>::machine_in(host.application()).cloned() else { continue };
+            let executed = host.status().executed;
+            self.world.observe(Observation::Final(replica, executed, &state));
+        }
     }
 
     /// Lets every client make one more request.
@@ -229,6 +243,7 @@ impl<'a> Run<'a> {
             checkpoints: stable / self.plan.bounds.checkpoint_interval,
             attacks: attacks.collect(),
             sent: world.counters.sent,
+            happened: world.counters.happened,
             audit: world.audit,
             violation: world.violation.clone().map(|violation| (violation, world.events)),
             story: world.story.unwrap_or_default(),

@@ -5,7 +5,7 @@ use quorate_consensus::{Input, Peer, client::ClientInput};
 use quorate_machine::ApplicationFactory;
 use quorate_types::message::{ClientMessage, Message};
 use quorate_types::{Authenticated, Evidence, Rejection, ReplicaId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::audit::Audit;
@@ -63,6 +63,8 @@ pub(crate) struct World {
     pub(crate) verify_random: Stream,
     pub(crate) execute_random: Stream,
     pub(crate) disk_random: Stream,
+    /// What a loss of power leaves.
+    pub(crate) power_random: Stream,
     pub(crate) adversary_seed: u64,
     pub(crate) seed: u64,
     spins: u32,
@@ -75,6 +77,8 @@ pub(crate) struct Counters {
     pub(crate) sent: [u64; Message::KINDS.len()],
     /// Refused messages by reason.
     pub(crate) rejections: BTreeMap<Rejection, u64>,
+    /// What happened at least once: faults by their kinds, stops for the disk's sake, states fetched.
+    pub(crate) happened: BTreeSet<&'static str>,
     /// Proofs that honest replicas showed, each once.
     pub(crate) evidence: Vec<Arc<Evidence>>,
 }
@@ -83,7 +87,7 @@ impl World {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { seed, setup, network, costs, application, workload } = parts;
         let replicas = setup.replicas();
-        let hosts = setup.membership.replicas().map(|id| Host::new(id, application.make())).collect();
+        let hosts = setup.membership.replicas().map(|id| Host::new(id, &setup, application.make())).collect();
         let mut world = Self {
             now: 0,
             queue: Queue::default(),
@@ -104,6 +108,7 @@ impl World {
             verify_random: Stream::new(seed, "verification"),
             execute_random: Stream::new(seed, "execution"),
             disk_random: Stream::new(seed, "disks"),
+            power_random: Stream::new(seed, "power"),
             adversary_seed: Stream::new(seed, "adversaries").draw(),
             seed,
             spins: 0,
@@ -207,6 +212,12 @@ impl World {
                 self.feed_client(client, input);
             }
             Event::Think { client } => self.on_thought(client),
+            Event::Replace { replica, incarnation } => {
+                if self.is_same(replica, incarnation) {
+                    self.wipe(replica, false);
+                    self.start_replica(replica);
+                }
+            }
             Event::Fault(index) => {
                 let fault = self.faults[index].fault.clone();
                 self.strike(&fault);

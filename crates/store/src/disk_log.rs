@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use crate::format::{ALIGNMENT, Format, Front, HEAD_BYTES, PREFIX_BYTES, Prefix, SECTOR_BYTES, segment_name};
+use crate::mutation::{self, Mutation};
 use crate::recovery::{self, Entry, Found, Segment, failed};
 use crate::{Files, Log, LogIdentity, Position, Records, StoreError, is_full};
 
@@ -156,7 +157,9 @@ impl DiskLog {
             let bytes = self.file_length - self.length;
             tracing::warn!(file = name, bytes, position = self.end.0, "the log's torn tail is cut");
         }
-        self.trim()?;
+        if !mutation::is(Mutation::TailKept) {
+            self.trim()?;
+        }
         // A process before this one may have failed to sync these bytes. Then the system's cache has them and
         // may believe that they are written, so that a sync alone would do nothing.
         self.write_again(0, HEAD_BYTES as u64)?;
@@ -249,8 +252,10 @@ impl DiskLog {
             removed.map_err(|error| self.fail(failed("remove", &name, &error)))?;
             return Err(StoreError::Full { bytes: HEAD_BYTES as u64 });
         }
-        let synced = self.files.sync(&name).and_then(|()| self.files.sync_directory());
-        synced.map_err(|error| self.fail(failed("sync", &name, &error)))?;
+        if !mutation::is(Mutation::SegmentNotSynced) {
+            let synced = self.files.sync(&name).and_then(|()| self.files.sync_directory());
+            synced.map_err(|error| self.fail(failed("sync", &name, &error)))?;
+        }
         self.segments.push_back(Segment { number, first, entries: Vec::new() });
         self.format = format;
         self.front = front;
@@ -265,7 +270,9 @@ impl DiskLog {
         let name = self.name();
         let written = self.files.write(&name, offset, &mut [IoSlice::new(&sector)]);
         written.map_err(|error| self.fail(failed("write", &name, &error)))?;
-        self.sync_active()?;
+        if !mutation::is(Mutation::FrontNotSynced) {
+            self.sync_active()?;
+        }
         self.front = front;
         Ok(())
     }
@@ -461,9 +468,10 @@ fn read_entry(
     read.map_err(|error| failed("read", &name, &error))?;
     let format = Format::new(identity, number);
     let prefix = format.parse_prefix(&buffer).filter(|prefix| {
-        prefix.position == position
+        let is_intact = format.checksum(&[&buffer[PREFIX_BYTES..]]) == prefix.checksum;
+        (prefix.position == position || mutation::is(Mutation::PositionUnchecked))
             && prefix.body_bytes() == entry.body_bytes as usize
-            && format.checksum(&[&buffer[PREFIX_BYTES..]]) == prefix.checksum
+            && (is_intact || mutation::is(Mutation::RecordUnchecked))
     });
     let Some(prefix) = prefix else {
         let why = "it was intact when the log was opened";

@@ -123,6 +123,12 @@ impl FaultyDisk {
         self.lock().faults.clear();
     }
 
+    /// Whether the power failed and did not come back.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.lock().is_off
+    }
+
     /// Limits the length of all files together, or lifts the limit.
     pub fn set_bytes_max(&self, bytes_max: Option<u64>) {
         self.lock().bytes_max = bytes_max;

@@ -24,6 +24,7 @@ mod faulty;
 
 mod memory;
 
+pub mod mutation;
 pub mod snapshots;
 
 pub use directory::{DataDirectory, DirectoryError, DirectoryState};

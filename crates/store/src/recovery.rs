@@ -12,6 +12,7 @@ use crate::format::{
     ALIGNMENT, FORMAT_VERSION, Format, Front, HEAD_BYTES, HeadFault, LogIdentity, PREFIX_BYTES, Prefix,
     SECTOR_BYTES, Sector, segment_name, segment_number,
 };
+use crate::mutation::{self, Mutation};
 use crate::{Files, Position, StoreError};
 
 /// A segment that is held.
@@ -67,17 +68,19 @@ pub(crate) fn scan(files: &dyn Files, identity: LogIdentity) -> Result<Found, St
     };
     found.front = last.front;
     let heads = needed_heads(files, identity, &numbers, last, &mut found.leftovers)?;
-    let last_number = heads.back().map(|head| head.number);
-    for head in heads {
+    let nexts: Vec<Position> = heads.iter().skip(1).map(|head| head.first).collect();
+    for (index, head) in heads.into_iter().enumerate() {
         found.cut_by(&head)?;
         let mut reader = Reader::new(files, identity, &head);
         let mut scan = reader.scan(head.first)?;
-        if Some(head.number) == last_number {
+        let next = nexts.get(index);
+        if next.is_none() {
             scan.durable = scan.durable.max(found.front.durable);
             found.is_torn = reader.judge_tail(&scan)?;
             (found.length, found.file_length, found.unproven) =
                 (scan.length, head.file_length, scan.unproven());
-        } else if let Some(why) = scan.fault {
+        } else if let Some(why) = scan.fault.filter(|_| next.is_some_and(|next| scan.end() < *next)) {
+            // What lies behind the last record that is needed is void: a failed sync may have left a reserve there.
             return Err(damaged(head.number, scan.length, scan.end(), why));
         }
         let entries = std::mem::take(&mut scan.entries);
@@ -316,7 +319,7 @@ impl<'a> Reader<'a> {
         let Some(prefix) = self.format.parse_prefix(&bytes) else {
             return Ok(Err("what stands before it is unreadable"));
         };
-        if prefix.position != position {
+        if prefix.position != position && !mutation::is(Mutation::PositionUnchecked) {
             return Ok(Err("another record stands in its place"));
         }
         let format = self.format.clone();
@@ -324,7 +327,8 @@ impl<'a> Reader<'a> {
             return Ok(Err("it is cut off"));
         };
         let (body, padding) = record[PREFIX_BYTES..].split_at(prefix.body_bytes());
-        if format.checksum(&[body]) != prefix.checksum || padding.iter().any(|byte| *byte != 0) {
+        let is_intact = format.checksum(&[body]) == prefix.checksum && padding.iter().all(|byte| *byte == 0);
+        if !is_intact && !mutation::is(Mutation::RecordUnchecked) {
             return Ok(Err("its checksum does not match"));
         }
         Ok(Ok(prefix))
@@ -347,7 +351,7 @@ impl<'a> Reader<'a> {
             {
                 let bytes = bytes.to_vec();
                 let proof = self.format.parse_prefix(&bytes).filter(|prefix| prefix.durable > scan.end());
-                if proof.is_some() {
+                if proof.is_some() && !mutation::is(Mutation::DamageCut) {
                     return Err(damaged(self.number, scan.length, scan.end(), why));
                 }
             }

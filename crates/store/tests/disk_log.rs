@@ -470,3 +470,23 @@ proptest! {
         assert_same(&log, &model);
     }
 }
+
+/// A sync that fails after the segment was shortened leaves the reserve behind the last record, once the power fails. The
+/// process between saw the file shortened and had no reason to do it again.
+#[test]
+fn a_reserve_that_comes_back_behind_a_segment_is_no_damage() {
+    let disk = FaultyDisk::new();
+    let settings = LogSettings { segment_bytes_max: 4000, reserve_bytes: 1000 };
+    let mut log = open_with(&disk, settings).unwrap();
+    log.append(record(0, 500)).unwrap();
+    log.sync().unwrap();
+    // The next append rolls: it shortens the file, then syncs it.
+    disk.plan(disk.operations() + 1, Fault::Failure);
+    assert!(matches!(log.append(record(1, 3000)), Err(StoreError::Failed { .. })));
+    let mut log = open_with(&disk, settings).unwrap();
+    log.append(record(1, 3000)).unwrap();
+    log.sync().unwrap();
+    disk.power_on(&mut choices(0));
+    let log = open_with(&disk, settings).unwrap();
+    assert_eq!(held(&log).unwrap(), [(0, record(0, 500)), (1, record(1, 3000))]);
+}

@@ -196,7 +196,7 @@ async fn check_all_there(processes: &Processes, finished: &[Finished]) {
 }
 
 /// All replicas come to one stable checkpoint with one root, which covers all that was acknowledged.
-async fn check_equal_roots(processes: &Processes) {
+pub(crate) async fn check_equal_roots(processes: &Processes) {
     let mut height = Height(0);
     for index in 0..processes.count() {
         height = height.max(processes.wait_until_ready(index).await.committed);

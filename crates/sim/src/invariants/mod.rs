@@ -3,20 +3,24 @@
 
 pub mod thresholds;
 
+mod acknowledged_is_kept;
 mod agreement;
 mod certificates_on_one_chain;
 mod client_issued_it;
 mod commits_are_proven;
+mod disk_is_bounded;
 mod equal_roots;
 mod evidence_is_fair;
 mod executes_once;
 mod first_block_is_certified;
 mod honest_primary_stays;
+mod promises_survive;
 mod replies_are_true;
 mod requests_complete;
 mod selection;
 mod selection_extends_commits;
 mod sent_is_durable;
+mod states_are_held;
 mod votes_extend_commits;
 mod votes_form_a_chain;
 
@@ -76,6 +80,9 @@ invariants! {
     votes_form_a_chain: votes_form_a_chain::VotesFormAChain,
     votes_extend_commits: votes_extend_commits::VotesExtendCommits,
     sent_is_durable: sent_is_durable::SentIsDurable,
+    promises_survive: promises_survive::PromisesSurvive,
+    states_are_held: states_are_held::StatesAreHeld,
+    disk_is_bounded: disk_is_bounded::DiskIsBounded,
     first_block_is_certified: first_block_is_certified::FirstBlockIsCertified,
     certificates_on_one_chain: certificates_on_one_chain::CertificatesOnOneChain,
     selection_extends_commits: selection_extends_commits::SelectionExtendsCommits,
@@ -88,6 +95,7 @@ invariants! {
     evidence_is_fair: evidence_is_fair::EvidenceIsFair,
     honest_primary_stays: honest_primary_stays::HonestPrimaryStays,
     requests_complete: requests_complete::RequestsComplete,
+    acknowledged_is_kept: acknowledged_is_kept::AcknowledgedIsKept,
 }
 
 impl Invariants {
