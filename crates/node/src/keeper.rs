@@ -160,15 +160,15 @@ impl Worker {
         Ok(())
     }
 
+    fn figures(&self) -> MutexGuard<'_, SnapshotStatus> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds to the list of what differs. The repair goes on without it.
     fn list(&mut self, add: impl FnOnce(&mut Repair) -> io::Result<()>) {
         if let Some(repair) = &mut self.repair {
             warn_unless(add(repair));
         }
-    }
-
-    fn figures(&self) -> MutexGuard<'_, SnapshotStatus> {
-        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(
