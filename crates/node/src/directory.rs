@@ -96,19 +96,11 @@ pub(crate) fn memory(disk: &MemoryDisk, states: &MemoryStates) -> Disk {
     }
 }
 
-<<<<<<< HEAD
-pub(crate) fn refused(path: &Path, error: &DirectoryError) -> Error {
-=======
 fn refused(path: &Path, error: &DirectoryError) -> Error {
->>>>>>> main
     // It names the directory itself.
     Error::Directory { path: path.to_owned(), problem: error.to_string() }
 }
 
-<<<<<<< HEAD
-/// A problem of a directory that does not name it.
-=======
->>>>>>> main
 pub(crate) fn problem(path: &Path, problem: &dyn std::fmt::Display) -> Error {
     Error::Directory {
         path: path.to_owned(),
