@@ -28,6 +28,9 @@ const GATHERED_BYTES_MAX: u64 = 256 << 10;
 /// A chunk's digest and length before its bytes.
 const ENTRY_BYTES: usize = 36;
 
+/// The bytes of an application and of a session table.
+type Contents = (Vec<u8>, Vec<u8>);
+
 /// A replica's states.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
@@ -174,7 +177,7 @@ impl Snapshots {
 
     /// The state that was gathered becomes a snapshot: its application's and its session table's bytes, unless a
     /// chunk is missing.
-    pub(crate) fn install(&mut self, head: &Arc<StateHead>) -> Result<Option<(Vec<u8>, Vec<u8>)>, DiskError> {
+    pub(crate) fn install(&mut self, head: &Arc<StateHead>) -> Result<Option<Contents>, DiskError> {
         let Some((gathered, header)) = self.target.take() else { return Ok(None) };
         let (application, sessions) = (self.read(&gathered.application)?, self.read(&gathered.sessions)?);
         let Some(contents) = application.zip(sessions) else { return Ok(None) };
