@@ -170,6 +170,8 @@ fn write_all(queue: &Handover<Entry>, mut writer: Writer, threads: &Threads) {
             writer.truncate()
         });
         if let Err(error) = written {
+            // Whoever waits for a flush waits in vain.
+            queue.close();
             return threads.fail(sentence(&error));
         }
     }
