@@ -74,7 +74,7 @@ impl SavedSnapshot {
 /// # Errors
 /// [`Error::Directory`] and [`Error::Snapshot`], with nothing left of the file.
 pub fn save(dir: &Path, height: Option<Height>, file: &Path) -> Result<SavedSnapshot> {
-    let identity = DataDirectory::inspect(dir).map_err(|error| directory::problem(dir, &error))?;
+    let identity = DataDirectory::inspect(dir).map_err(|error| directory::refused(dir, &error))?;
     let identity = identity.ok_or_else(|| {
         directory::problem(
             dir,
@@ -118,7 +118,7 @@ pub fn restore(file: &Path, genesis: &Genesis, dir: &Path, replica: PublicKey) -
     // Before anything is made: most mistakes are in the file.
     snapshots::verify(file, &membership)?;
     let made = directory::new(dir, membership.cluster(), replica);
-    let made = made.map_err(|error| directory::problem(dir, &error))?;
+    let made = made.map_err(|error| directory::refused(dir, &error))?;
     let existed = made.found() == DirectoryState::Empty;
     let restored = fill(file, &membership, &made);
     if restored.is_err() {
@@ -162,7 +162,7 @@ pub fn seed(file: &Path, from: &Genesis, config: &ReplicaConfig, is_lost: bool) 
             format!("genesis does not begin with this state, it would have to say \"start\": {start}");
         return Err(Error::Content { path: file.to_owned(), problem });
     }
-    let is_prepared = DataDirectory::inspect(dir).map_err(|error| directory::problem(dir, &error))?.is_some();
+    let is_prepared = DataDirectory::inspect(dir).map_err(|error| directory::refused(dir, &error))?.is_some();
     if !is_prepared && !is_lost {
         return Err(refused(
             "it is not prepared; run `quorate init` first if this key never ran, or say --lost if its directory was lost",

@@ -104,7 +104,7 @@ pub(crate) fn memory(disk: &MemoryDisk, states: &MemoryStates) -> Disk {
     }
 }
 
-fn refused(path: &Path, error: &DirectoryError) -> Error {
+pub(crate) fn refused(path: &Path, error: &DirectoryError) -> Error {
     // It names the directory itself.
     Error::Directory { path: path.to_owned(), problem: error.to_string() }
 }

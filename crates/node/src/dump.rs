@@ -316,3 +316,86 @@ const DUMPS_MAX: usize = 4;
 const UNFINISHED: &str = "unfinished";
 const DIFFERS: &str = "differs.txt";
 const BUFFER_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    /// Chunks that fill the memory of nobody.
+    struct Chunks(Vec<Vec<u8>>);
+
+    impl Frozen for Chunks {
+        fn chunks(self: Box<Self>, out: &mut dyn ChunkSink) -> io::Result<()> {
+            self.0.iter().try_for_each(|chunk| out.chunk(chunk).map(drop))
+        }
+    }
+
+    fn dumps() -> (TempDir, Dumps) {
+        let place = TempDir::new().expect("a directory");
+        let dumps = Dumps::new(place.path().to_owned());
+        (place, dumps)
+    }
+
+    fn write(dumps: &Dumps, path: &Path, is_stopped: bool) -> io::Result<()> {
+        let difference = Difference { height: Height(7), own: Digest([1; 32]), others: None };
+        let found = Found { replica: ReplicaId(2), difference, block: None };
+        let frozen = Box::new(Chunks(vec![b"one".to_vec(), b"other".to_vec()]));
+        dumps.write(path, &found, Source::Present(Height(8), frozen), &AtomicBool::new(is_stopped))
+    }
+
+    fn names(place: &TempDir) -> Vec<String> {
+        let entries = fs::read_dir(place.path()).expect("it reads");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn no_dump_is_overwritten_and_there_are_only_so_many() {
+        let (place, dumps) = dumps();
+        for _ in 0..DUMPS_MAX {
+            let path = dumps.next(Height(7)).expect("few");
+            write(&dumps, &path, false).expect("room");
+            assert_eq!(fs::read(path.join("state.bin")).expect("it reads"), b"oneother");
+        }
+        assert_eq!(names(&place), ["height-7", "height-7-2", "height-7-3", "height-7-4"]);
+        let why = dumps.next(Height(9)).expect_err("too many");
+        assert!(why.ends_with("holds 4 dumps already; move them away"), "{why}");
+    }
+
+    #[test]
+    fn a_dump_is_whole_or_not_there() {
+        let (place, dumps) = dumps();
+        let path = dumps.next(Height(7)).expect("few");
+        fs::create_dir(place.path().join(UNFINISHED)).expect("it is new");
+        let error = write(&dumps, &path, true).expect_err("it was stopped");
+        assert_eq!(error.to_string(), "the replica was stopped meanwhile");
+        assert!(names(&place).is_empty(), "{:?}", names(&place));
+        write(&dumps, &path, false).expect("room");
+        assert_eq!(names(&place), ["height-7"]);
+    }
+
+    #[test]
+    fn what_differs_is_listed_beside_the_dump_that_led_to_it() {
+        let (place, dumps) = dumps();
+        for height in [3, 7, 90] {
+            fs::create_dir(place.path().join(format!("height-{height}"))).expect("it is new");
+        }
+        for _ in 0..2 {
+            let mut repair = dumps.repair(Height(8)).expect("room");
+            repair.begin(&StateHead { height: Height(12), ..StateHead::default() }).expect("room");
+            repair.on_looked(&ChunkId::of(b"page"), None).expect("room");
+            repair.on_looked(&ChunkId::of(b"page"), Some(&[ChunkId::of(b"chunk")])).expect("room");
+            repair.finish().expect("room");
+        }
+        let list = fs::read_to_string(place.path().join("height-7").join(DIFFERS)).expect("it is there");
+        assert_eq!(list.lines().filter(|line| line.starts_with("# ")).count(), 2, "a restart adds to it");
+        assert_eq!(list.lines().filter(|line| line.starts_with("page ")).count(), 2);
+        assert!(list.contains(&format!("chunk {} 5\n", ChunkId::of(b"chunk").digest)), "{list}");
+        // A dump that could not be written has no directory yet.
+        dumps.repair(Height(2)).expect("room");
+        assert!(place.path().join("height-2").join(DIFFERS).exists());
+    }
+}

@@ -312,3 +312,17 @@ fn fills_the_disk() {
     let log = directory.open_log(LogSettings::default()).expect("intact");
     assert_eq!(held(&log).expect("readable").len() as u64, count + 2);
 }
+
+#[test]
+fn whether_a_directory_is_in_use_is_seen_without_taking_or_making_anything() {
+    let place = Place::new("in-use");
+    assert!(!DataDirectory::is_in_use(&place.data()).expect("nothing is there"));
+    assert!(!place.data().exists());
+    used(&place.data());
+    assert!(!DataDirectory::is_in_use(&place.data()).expect("it stopped"));
+    let held = open(&place.data()).expect("it is ours");
+    assert!(DataDirectory::is_in_use(&place.data()).expect("it is locked"));
+    drop(held);
+    assert!(!DataDirectory::is_in_use(&place.data()).expect("it stopped"));
+    open(&place.data()).expect("looking left no lock behind");
+}

@@ -1,8 +1,8 @@
 //! What is in a replica's directory, is it healthy, and what is to be done if not? [`examine`] reads it as a start
 //! would and changes nothing, also while the replica runs.
 //!
-//! What is found is in the [`Report`] for machines, and each [`Finding`] is a sentence with what to do about it. Nothing is an
-//! error: a directory that cannot be read is a finding too.
+//! What is found is in the [`Report`] for machines, and each [`Finding`] is a sentence with what to do about it.
+//! Nothing is an error: a directory that cannot be read is a finding too.
 
 mod log;
 mod snapshots;

@@ -74,6 +74,13 @@ fn a_transfer_goes_on_after_a_restart() {
     let mut came_in = 0;
     for (part, (id, bytes)) in target.parts().enumerate() {
         if part % 250 == 0 {
+            let inspected = SnapshotStore::inspect(&scratch.snapshots(), cluster.membership.cluster());
+            let seen = inspected.and_then(|store| store.unfinished_transfer()).unwrap_or(None);
+            assert_eq!(seen.is_some(), part > 0, "whoever inspects sees what is under way");
+            if let Some((seen, progress)) = seen {
+                assert_eq!(seen.head, target.head);
+                assert!(progress.bytes == target.head.bytes() && progress.bytes_held < progress.bytes);
+            }
             let store = scratch.open(&cluster).expect("no snapshot");
             let mut transfer = match store.resume_transfer().expect("nothing is under way") {
                 Some(transfer) => transfer,
