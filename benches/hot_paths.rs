@@ -116,6 +116,7 @@ fn genesis() -> Genesis {
         replicas: (1..=4).map(member).collect(),
         protocol: ProtocolParameters::default(),
         app_version: 0,
+        start: None,
     }
 }
 

@@ -36,7 +36,7 @@ pub use quorate_machine::{
 pub use quorate_node::{
     Client, ClientOptions, ClientStats, ControlClient, Durability, Error, LocalCluster, LocalClusterBuilder,
     LocalReplica, LogStatus, RejectedWhy, Replica, RequestId, Result, Status, SubmitError, Submitted, Timing,
-    config,
+    backup, config, doctor,
 };
 pub use quorate_types as types;
 

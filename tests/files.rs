@@ -2,16 +2,13 @@
 
 mod common;
 
+use common::files::{Files, shipped};
 use common::{Command, Journal, append_in_order, list, within};
 use quorate::config::{ClusterConfig, ReplicaConfig, read_key};
 use quorate::prelude::*;
 use quorate::types::{ReplicaId, SecretKey};
 use quorate_transport::{Class, Config, Event, Frame, PeerSocket, Reason};
-use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 #[test]
 fn the_configurations_in_the_box_are_right() {
@@ -56,25 +53,24 @@ async fn replicas_run_from_their_files_until_they_are_stopped() {
 }
 
 #[tokio::test]
-async fn a_run_ends_with_the_sentence_of_the_panic_that_halts_it() {
+async fn a_run_ends_with_the_sentence_of_what_halts_it() {
     let files = Files::new();
-    let replicas = files.open_all();
+    let replicas = files.open_with(|id| Journal::with(if id == 3 { vec![9] } else { Vec::new() }));
     let client = files.client();
-    let submitting = tokio::spawn(async move { client.submit(Command::Panic).await });
-    let mut runs = JoinSet::new();
-    for replica in replicas {
-        runs.spawn(async move { (replica.id(), replica.run().await) });
-    }
-    // When two have halted, the others cannot commit it any more.
-    for _ in 0..2 {
-        let ended = within("a replica halts", runs.join_next()).await.expect("there are four");
-        let (id, result) = ended.expect("no panic here");
-        let text = result.expect_err("the machine panics everywhere").to_string();
-        assert!(text.starts_with(&format!("replica {id} halted: ")), "{text}");
-        assert!(text.contains("panicked on request 0 of client"), "{text}");
-        assert!(text.contains("at height 1: this command is a bug"), "{text}");
-    }
+    let mut runs: Vec<_> =
+        replicas.into_iter().map(|replica| tokio::spawn(async move { replica.run().await })).collect();
+    let last = runs.pop().expect("four");
+    let submitting = tokio::spawn(async move {
+        for number in 0.. {
+            client.submit(Command::Append(number)).await.expect("three agree");
+        }
+    });
+    let error = within("it halts", last).await.expect("no panic").expect_err("its machine differs");
     submitting.abort();
+    let text = error.to_string();
+    assert!(text.starts_with("replica 3 halted: the state after height "), "{text}");
+    assert!(text.contains("; its state lies in ") && text.contains("replica-3/dumps/height-"), "{text}");
+    assert!(runs.iter().all(|run| !run.is_finished()), "the others go on");
 }
 
 #[tokio::test]
@@ -186,7 +182,7 @@ fn too_few_replicas_and_a_port_in_use_get_a_sentence() {
     let files = Files::new();
     let first = Replica::open(files.path("replica-0.toml"), Journal::default).expect("the ports are free");
     let error = Replica::open(files.path("replica-0.toml"), Journal::default).expect_err("it runs");
-    assert!(error.to_string().contains("another process runs on this directory"), "{error}");
+    assert!(error.to_string().contains("is in use by another process"), "{error}");
     files.edit("replica-0.toml", |text| text.replace("dir = \"replica-0\"", "dir = \"elsewhere\""));
     let error = Replica::open(files.path("replica-0.toml"), Journal::default).expect_err("the port is taken");
     let port = first.peer_address().port();
@@ -212,65 +208,4 @@ fn timing_out_of_range_and_what_a_main_prints() {
     files.edit("replica-0.toml", |text| text + "\n[timing]\nbatch_delay_ms = 5\n");
     let config = ReplicaConfig::read(files.path("replica-0.toml")).expect("it reads");
     assert_eq!(config.timing.batch_delay, std::time::Duration::from_millis(5));
-}
-
-/// The configuration in the box with free ports, in a directory of its own.
-struct Files {
-    directory: PathBuf,
-}
-
-impl Files {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("quorate-files-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let files = Self { directory: std::env::temp_dir().join(name) };
-        std::fs::create_dir_all(&files.directory).expect("a directory");
-        let held: Vec<UdpSocket> = (0..8).map(|_| UdpSocket::bind("127.0.0.1:0").expect("a port")).collect();
-        let ports: Vec<u16> = held.iter().map(|socket| socket.local_addr().expect("bound").port()).collect();
-        for entry in std::fs::read_dir(shipped()).expect("the box") {
-            let path = entry.expect("an entry").path();
-            let mut text = std::fs::read_to_string(&path).expect("a text");
-            for (port, free) in (7000..7004).chain(7100..7104).zip(&ports) {
-                text = text.replace(&format!(":{port}"), &format!(":{free}"));
-            }
-            std::fs::write(files.path(path.file_name().expect("a name")), text).expect("it writes");
-        }
-        files
-    }
-
-    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    fn edit(&self, name: &str, edit: impl FnOnce(String) -> String) {
-        let text = std::fs::read_to_string(self.path(name)).expect("it reads");
-        let edited = edit(text.clone());
-        assert_ne!(text, edited, "the edit of {name} does nothing");
-        std::fs::write(self.path(name), edited).expect("it writes");
-    }
-
-    fn open_all(&self) -> Vec<Replica> {
-        let open = |id| {
-            let path = self.path(format!("replica-{id}.toml"));
-            Replica::init(&path).expect("it is new");
-            Replica::open(path, Journal::default).expect("it opens")
-        };
-        (0..4).map(open).collect()
-    }
-
-    fn client(&self) -> Client<Journal> {
-        let key = read_key(&self.path("client.key"), None).expect("it reads");
-        Client::connect(self.path("cluster.json"), key).expect("it connects")
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        // Left behind, it would do no harm either.
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-fn shipped() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/local")
 }

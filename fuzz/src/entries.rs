@@ -122,6 +122,7 @@ fn verifier() -> &'static Verifier {
             replicas: (0..4).map(member).collect(),
             protocol: quorate_types::ProtocolParameters::default(),
             app_version: 1,
+            start: None,
         };
         let membership = genesis.membership().expect("a genesis in order");
         Verifier::new(Arc::new(membership), genesis.protocol)

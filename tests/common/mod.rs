@@ -1,6 +1,8 @@
 //! What do the scenarios share? A service that notices every repeat, and bounds on all waiting.
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
+pub(crate) mod files;
+
 use quorate::prelude::*;
 use quorate::types::{ReplicaId, View};
 use quorate::{LocalReplica, Status};
@@ -11,6 +13,13 @@ use std::time::Duration;
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Journal {
     numbers: Vec<u64>,
+}
+
+impl Journal {
+    /// A machine that differs from the others' from the beginning.
+    pub(crate) fn with(numbers: Vec<u64>) -> Self {
+        Self { numbers }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,9 +73,9 @@ pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
 }
 
 /// Waits until a replica's status meets a condition.
-pub(crate) async fn until(
+pub(crate) async fn until<S: StateMachine>(
     what: &str,
-    replica: LocalReplica<'_, Journal>,
+    replica: LocalReplica<'_, S>,
     condition: impl Fn(&Status) -> bool + Send + 'static,
 ) -> Status {
     let waited = tokio::time::timeout(PATIENCE, replica.wait_for(condition)).await;

@@ -10,9 +10,11 @@ mod testnet;
 mod service;
 mod status;
 
+mod doctor;
+mod snapshot;
+
 mod exit;
 mod files;
-mod kv;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -38,6 +40,12 @@ enum Command {
     Replica(replica::Replica),
     /// Says how a replica on this machine is doing.
     Status(status::Status),
+    /// Says in words what is in a replica's directory and what to do about it; changes nothing. Exits with 0 if it
+    /// is healthy, 1 if there is something to do, 2 if it is damaged.
+    Doctor(doctor::Doctor),
+    /// Saves, verifies and restores states with their certificates.
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
     /// Sets a value in the key-value store.
     Put(service::Put),
     /// Prints a value of the key-value store, and nothing else.
@@ -59,6 +67,8 @@ fn main() -> ExitCode {
         Command::Init(init) => init.run(),
         Command::Replica(replica) => replica.run(),
         Command::Status(status) => status.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Snapshot(snapshot) => snapshot.run(),
         Command::Put(put) => put.run(),
         Command::Get(get) => get.run(),
         Command::Delete(delete) => delete.run(),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing::Level;
 
-use crate::kv::KeyValue;
+use quorate_services::kv::KeyValue;
 
 /// Which replica to prepare.
 #[derive(Args, Clone, Debug)]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use clap::Args;
 use quorate::config::{ClusterConfig, read_key};
 use quorate::{Client, ClientOptions, Submitted};
+use quorate_services::kv::{Command, KeyValue, Reply};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +14,6 @@ use std::time::Duration;
 
 use crate::exit::ANSWER_IS_NO;
 use crate::files;
-use crate::kv::{Command, KeyValue, Reply};
 
 /// Which cluster to ask, and as whom.
 #[derive(Args, Clone, Debug)]

@@ -63,7 +63,7 @@ async fn a_second_process_on_a_directory_is_refused() {
     let output = quorate(&["replica", "--config", &processes.config(0)]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(errors.contains("another process runs on this directory; stop it"), "{errors}");
+    assert!(errors.contains("is in use by another process: stop that one first"), "{errors}");
     assert!(processes.status(0).await.expect("the first one lives").is_running);
 }
 

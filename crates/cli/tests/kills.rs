@@ -1,12 +1,30 @@
 //! Is nothing lost, and nothing done twice, when replicas are killed under load?
 //!
-//! With logs in memory a killed replica has lost its disk, so one is killed at a time and the next only when it
-//! takes part again (rule D3).
+//! A replica with its log on disk is killed at any time, alone or with all others. One with its log in memory has lost
+//! its disk by it, so one is killed at a time and the next only when it takes part again (rule D3).
 
 mod common;
 
 use common::campaign::{Campaign, Victims, rounds};
 use quorate::Durability;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_replica_is_killed_and_goes_on_from_its_disk() {
+    let durability = Durability::Sync;
+    Campaign { victims: Victims::Random, durability, rounds: rounds(), seed: 3 }.run().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_primary_is_killed_and_goes_on_from_its_disk() {
+    let durability = Durability::Sync;
+    Campaign { victims: Victims::Primary, durability, rounds: rounds(), seed: 4 }.run().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_replicas_are_killed_at_once_and_go_on_from_their_disks() {
+    let durability = Durability::Sync;
+    Campaign { victims: Victims::All, durability, rounds: rounds(), seed: 5 }.run().await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_replica_is_killed_and_loses_its_memory() {
@@ -24,5 +42,5 @@ async fn the_primary_is_killed_and_loses_its_memory() {
         .await;
 }
 
-/// Without snapshots, whoever lost its memory fetches every block since the first: rounds get longer.
+/// Every round costs one or two view changes more.
 const IN_MEMORY_MAX: u64 = 30;

@@ -78,7 +78,7 @@ fn a_replica_that_cannot_start_says_why() {
 
     let mixed_up = files();
     std::fs::copy(mixed_up.path("replica-1.key"), mixed_up.path("replica-0.key")).expect("it copies");
-    assert_sentence(&run(&mixed_up), 1, "belongs to another replica or cluster");
+    assert_sentence(&run(&mixed_up), 1, "holds data of the replica with key");
 
     let busy = files();
     let text = std::fs::read_to_string(busy.path("replica-0.toml")).expect("it reads");
@@ -88,11 +88,11 @@ fn a_replica_that_cannot_start_says_why() {
 
     let not_a_directory = files();
     not_a_directory.edit("replica-0.toml", "dir = \"replica-0\"", "dir = \"genesis.json\"");
-    assert_sentence(&run(&not_a_directory), 1, "it cannot be used");
+    assert_sentence(&run(&not_a_directory), 1, "is not a directory: name another one");
 
     let prepared = files();
     let output = quorate(&["init", "--config", &prepared.config(0)]);
-    assert_sentence(&output, 1, "it is prepared already");
+    assert_sentence(&output, 1, "it is not empty: run the replica if it was prepared before");
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(crate) struct Checkpoints {
     own: BTreeMap<Height, Digest>,
     /// The height at which the own state was found to differ, until another one is installed (K2).
     pub(crate) diverged: Option<Height>,
+    /// The own root at a checkpoint at which no root can reach a quorum (K2).
+    hopeless: Option<(Height, Digest)>,
     last_vote: Option<CheckpointVote>,
     /// The own result roots of the latest blocks, and the others' latest.
     own_results: VecDeque<(Height, Digest)>,
@@ -49,6 +51,7 @@ impl Checkpoints {
             heads: BTreeMap::new(),
             own: BTreeMap::new(),
             diverged: None,
+            hopeless: None,
             last_vote: None,
             own_results: VecDeque::new(),
             results: vec![VecDeque::new(); quorums.n()],
@@ -224,8 +227,18 @@ impl Replica {
         if largest + unheard < quorums.quorum()
             && let Some(own) = self.checkpoints.own.get(&height).copied()
         {
+            self.checkpoints.hopeless = Some((height, own));
+        }
+    }
+
+    /// [K2] Halts once its own vote has left: without it the others would wait for that vote and never know.
+    pub(crate) fn try_give_up(&mut self) -> bool {
+        let Some((height, own)) = self.checkpoints.hopeless else { return false };
+        let may_halt = !self.outbox.holds_checkpoint_vote();
+        if may_halt {
             self.halt(Halt::NotDeterministic { height, own });
         }
+        may_halt
     }
 
     /// A verified certificate arrived.

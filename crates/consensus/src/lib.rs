@@ -6,6 +6,7 @@
 mod config;
 mod io;
 mod record;
+mod account;
 
 mod replica;
 
@@ -42,6 +43,7 @@ mod votes;
 pub mod client;
 pub mod mutation;
 
+pub use account::Account;
 pub use config::{Config, Limits, Timing};
 pub use io::{
     Action, Cause, Command, CommitRule, Event, Execution, Halt, Input, Peer, Recipients, SnapshotOrder,

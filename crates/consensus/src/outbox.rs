@@ -63,6 +63,10 @@ impl Outbox {
         self.ready.push_back(Action::Send(to, message.clone()));
         Some((to, message))
     }
+    /// Whether a checkpoint vote has not left.
+    pub(crate) fn holds_checkpoint_vote(&self) -> bool {
+        self.waiting.iter().any(|(_, _, message)| matches!(message, Message::CheckpointVote(_)))
+    }
     /// [V6] [C2] Drops proposals, votes and commit votes of views below `view` that have not left.
     pub(crate) fn forget_below(&mut self, view: View) {
         if mutation::is(Mutation::VoteAfterViewChange) {

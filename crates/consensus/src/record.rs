@@ -88,6 +88,45 @@ pub struct Summary {
     pub diverged: Option<Height>,
 }
 
+impl Summary {
+    /// What the log of a replica begins with that starts on a certified snapshot and nothing else, because its
+    /// disk was lost: the checkpoint's block is committed, and it follows rule D3, since it may have signed
+    /// anything. `block` is the header of the checkpoint's block, `genesis` the digest that the first block
+    /// names as its parent.
+    ///
+    /// The caller has verified both. `None` if they are not about one block.
+    #[must_use]
+    pub fn restored(
+        block: SignedHeader,
+        certificate: Arc<CheckpointCertificate>,
+        genesis: Digest,
+    ) -> Option<Self> {
+        let committed = (block.header.height, block.header.digest());
+        let checkpoint = &certificate.checkpoint;
+        if (checkpoint.height, checkpoint.block) != committed || checkpoint.epoch != block.header.epoch {
+            return None;
+        }
+        // The block was committed, so its view was entered; a replica that signs nothing may enter any.
+        let view = block.header.view;
+        Some(Self {
+            base: Some(block),
+            committed,
+            high_qc: Arc::new(QuorumCertificate::genesis(checkpoint.epoch, genesis)),
+            stable: Some(certificate),
+            entered: view,
+            asked: view,
+            view_changes: Limited::default(),
+            claim: Limited::default(),
+            last_vote: None,
+            evidence: Limited::default(),
+            // [D3]
+            recovering: Some(None),
+            whole_since: View(0),
+            diverged: None,
+        })
+    }
+}
+
 /// Most pieces of evidence in a summary: those that are kept of every replica.
 const EVIDENCE_MAX: usize = 8 * REPLICAS_MAX;
 

@@ -15,7 +15,7 @@ use crate::replica::Replica;
 pub(crate) struct Recovering {
     /// Per peer the highest view that it entered or asked for, when it first told.
     reports: Vec<Option<View>>,
-    /// The view above all that some Q others reported, once that many did.
+    /// The view above all that some Q others reported, once that many did: the lowest of these.
     wanted: Option<View>,
 }
 
@@ -34,7 +34,7 @@ impl Recovering {
         self.wanted
     }
 
-    /// The view above all that some Q others reported.
+    /// The view above all that those Q others reported who named the lowest.
     fn above_reports(&self, quorums: Quorums) -> Option<View> {
         let mut reports: Vec<View> = self.reports.iter().flatten().copied().collect();
         reports.sort_unstable();
@@ -50,10 +50,11 @@ impl Replica {
         if !status.is_recovering {
             recovering.reports[from.index()].get_or_insert(status.view.max(status.asked));
         }
-        if recovering.wanted.is_some() {
+        let Some(view) = recovering.above_reports(quorums) else { return };
+        // Any Q will do: one liar among the first may have named a view that never comes.
+        if recovering.wanted.is_some_and(|wanted| wanted <= view) {
             return;
         }
-        let Some(view) = recovering.above_reports(quorums) else { return };
         recovering.wanted = Some(view);
         self.outbox.persist(Record::Wished(view));
         self.send_wish(view);
@@ -100,7 +101,8 @@ impl Replica {
         }
         let interval = self.config.timing.wish_interval;
         match self.peers.get(from).wish {
-            Some((view, _)) if view == wish.view => Ok(()),
+            // The same, or what is left of it when more reports came.
+            Some((view, _)) if wish.view <= view => Ok(()),
             Some((_, heard)) if heard.after(interval) > self.now => Err(Rejection::TooSoon),
             _ => {
                 self.verify(Peer::Replica(from), Unverified::Wish(wish));

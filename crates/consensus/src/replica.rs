@@ -208,6 +208,7 @@ impl Replica {
     pub(crate) fn advance(&mut self) {
         while self.halted.is_none() {
             let progress = self.try_release()
+                | self.try_give_up()
                 | self.try_join_view()
                 | self.try_enter_view()
                 | self.try_new_view()

@@ -165,6 +165,37 @@ fn k2_a_nondeterministic_application_halts_all() {
     }
 }
 
+/// [K2] Whoever hears first that no root can reach a quorum tells its own before it halts, or the others
+/// would never know.
+#[test]
+fn k2_who_halts_first_has_told_its_root() {
+    let mut cluster = Cluster::new(4);
+    run(&mut cluster, 1..=3);
+    cluster.run_until(5, |_| false);
+    for i in 0..4 {
+        cluster.hosts[i].root = Digest::of_bytes(&[u8::try_from(i).unwrap()]);
+    }
+    // Two are slower with their snapshots and their logs: they know two other roots before they told their own.
+    for slow in [2, 3] {
+        cluster.hosts[slow].is_snapshotting = false;
+    }
+    cluster.request(0, 4);
+    cluster.run_until(20, |_| false);
+    for slow in [2, 3] {
+        cluster.hosts[slow].is_syncing = false;
+        cluster.request(slow, 5);
+        for head in std::mem::take(&mut cluster.hosts[slow].snapshots_waiting) {
+            cluster.give(slow, Input::Snapshot(head));
+        }
+        cluster.hosts[slow].is_syncing = true;
+        cluster.drain(slow);
+    }
+    cluster.run_until(20, |_| false);
+    for host in &cluster.hosts {
+        assert!(matches!(host.halted, Some(Halt::NotDeterministic { height: Height(4), .. })));
+    }
+}
+
 /// [K2] One liar's root halts nobody.
 #[test]
 fn k2_f_lies_about_the_state_halt_nobody() {

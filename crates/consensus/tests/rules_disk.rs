@@ -286,6 +286,33 @@ fn d3_only_a_view_above_all_reports_ends_the_silence() {
     assert!(cluster.hosts[3].log.iter().any(|record| matches!(record, Record::Recovered(_))));
 }
 
+/// [D3] A liar among the first Q that report, whatever view it names, does not keep a replica silent for ever: any
+/// Q others will do. The wish becomes lower when more report, on disk too.
+#[test]
+fn d3_a_view_that_one_liar_reports_is_not_waited_for() {
+    let mut cluster = Cluster::new(7);
+    cluster.restart_with(6, Recovered::default());
+    let report = |cluster: &mut Cluster, from: usize, view: u64| {
+        let status = cluster.status(view);
+        cluster.deliver(from, 6, Message::Status(status));
+    };
+    let wished = |cluster: &Cluster| {
+        let of = |record: &Record| if let Record::Wished(view) = record { Some(view.0) } else { None };
+        cluster.hosts[6].log.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    report(&mut cluster, 0, 1_000_000);
+    (1..5).for_each(|from| report(&mut cluster, from, 0));
+    assert_eq!(wished(&cluster), [1_000_001]);
+    report(&mut cluster, 5, 0);
+    assert_eq!(wished(&cluster), [1_000_001, 1]);
+    cluster.restart(6);
+    let first = cluster.block(1, cluster.genesis_id(), &[1]);
+    let second = cluster.block(1, first.id(), &[2]);
+    let justify = cluster.justify_qc(1, first.id(), &[0, 1, 2, 3, 4]);
+    cluster.deliver(1, 6, second.propose(justify));
+    assert!(!cluster.hosts[6].replica.status().is_recovering);
+}
+
 /// [D3] One replica's wish is heard once an hour, even if several are checked at a time.
 #[test]
 fn d3_a_wish_is_heard_once_an_hour() {

@@ -112,7 +112,8 @@ fn k3_each_wrong_chunk_is_refused_by_name() {
         });
         let refused = cluster.refused_of(LIAR);
         assert!(refused.contains(expected), "{name}: {refused:?}");
-        assert!(asked <= 5, "{name}: asked {asked} times");
+        let asked_max = if *name == "repeated" { 6 } else { 3 };
+        assert!(asked <= asked_max, "{name}: asked {asked} times");
         let junk = |bytes: &&Bytes| bytes.starts_with(b"junk") || bytes.len() > CHUNK_BYTES_MAX;
         assert_eq!(cluster.hosts[LAGGARD].disk.chunks.values().filter(junk).count(), 0, "{name}");
     }
@@ -255,5 +256,5 @@ fn k3_a_peer_owes_a_bounded_number_of_chunks() {
         vec![e.message.clone()]
     };
     assert!(cluster.run_by(2_000, watch, Cluster::has_caught_up).is_some());
-    assert!((1..=128).contains(&most.get()), "{}", most.get());
+    assert!((1..=64).contains(&most.get()), "{}", most.get());
 }

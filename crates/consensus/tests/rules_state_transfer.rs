@@ -68,7 +68,8 @@ fn k3_blocks_that_come_sooner_end_the_transfer() {
     assert!(cluster.run_by(2_000, no_blocks, begun).is_some());
     let no_chunks = |e: &Envelope| if is_chunk(&e.message) { Vec::new() } else { vec![e.message.clone()] };
     assert!(cluster.run_by(2_000, no_chunks, |c| c.committed(LAGGARD) == Height(10)).is_some());
-    assert!(cluster.run_until(1_000, |c| c.hosts[LAGGARD].replica.status().transfer.is_none()));
+    let is_over = |c: &Cluster| c.hosts[LAGGARD].replica.status().transfer.is_none();
+    assert!(cluster.run_by(1_000, no_chunks, is_over).is_some());
     assert!(cluster.installed(LAGGARD).is_empty());
     assert_eq!(cluster.commands(LAGGARD).len(), 10);
 }

@@ -293,7 +293,7 @@ fn d3_a_rollback_is_noticed_by_a_primary_that_proposed() {
             cluster.round_where(|e| e.to == id(1));
         }
         cluster.restart_on(0, recovered, disk);
-        let apart = |e: &Envelope| !(e.from == id(1) && e.to == id(0)) && !(e.from == id(0) && e.to == id(1));
+        let apart = |e: &Envelope| (e.from, e.to) != (id(1), id(0)) && (e.from, e.to) != (id(0), id(1));
         assert!(cluster.run_where(200, apart, |c| c.hosts[0].replica.status().is_awake));
         cluster.request(0, 8);
         cluster.run_where(3, apart, |_| false);

@@ -19,22 +19,29 @@ pub(crate) fn init(config: &ReplicaConfig) -> Result {
 
 /// Makes a directory with the mark of `init`.
 pub(crate) fn create(path: &Path, cluster: ClusterId, replica: PublicKey) -> Result<DataDirectory> {
-    let directory = DataDirectory::create(path, Owner { cluster, replica }, rand::random()).map_err(|error| {
-        match error {
-            DirectoryError::NotEmpty { .. } => problem(
-                path,
-                "it is not empty: run the replica if it was prepared before, or name another `dir` for a new one with \
-                 a new key",
-            ),
-            error => refused(path, &error),
-        }
+    let directory = new(path, cluster, replica).map_err(|error| match error {
+        DirectoryError::NotEmpty { .. } => problem(
+            path,
+            &"it is not empty: run the replica if it was prepared before, or name another `dir` for a new one with \
+             a new key",
+        ),
+        error => refused(path, &error),
     })?;
     let marked = directory.open_log(LogSettings::default()).and_then(|mut log| {
         log.append(Record::Init.encode())?;
         log.sync()
     });
-    marked.map_err(|error| problem(path, &error.to_string()))?;
+    marked.map_err(|error| problem(path, &error))?;
     Ok(directory)
+}
+
+/// Makes a directory in which nothing says yet that its replica never ran.
+pub(crate) fn new(
+    path: &Path,
+    cluster: ClusterId,
+    replica: PublicKey,
+) -> Result<DataDirectory, DirectoryError> {
+    DataDirectory::create(path, Owner { cluster, replica }, rand::random())
 }
 
 /// Opens a directory for one process, this one.
@@ -53,12 +60,12 @@ pub(crate) fn open(path: &Path, cluster: ClusterId, replica: PublicKey) -> Resul
 /// What is kept in the directory.
 pub(crate) fn disk(directory: DataDirectory, durability: Durability) -> Result<Disk> {
     let path = directory.path().to_owned();
-    let mut log = directory.open_log(LogSettings::default()).map_err(|error| refused(&path, &error))?;
+    let mut log = directory.open_log(LogSettings::default()).map_err(|error| problem(&path, &error))?;
     match durability {
         Durability::Sync => {
             let cluster = directory.owner().cluster;
             let states =
-                DiskStates::open(&directory.snapshots(), cluster).map_err(|error| refused(&path, &error))?;
+                DiskStates::open(&directory.snapshots(), cluster).map_err(|error| problem(&path, &error))?;
             let (log, states) = (Box::new(log), Arc::new(states));
             Ok(Disk { log, states, durability, is_fresh: false, directory: Some(directory) })
         }
@@ -68,7 +75,7 @@ pub(crate) fn disk(directory: DataDirectory, durability: Durability) -> Result<D
             );
             // The mark alone: it goes, durably, before anything is signed.
             let is_fresh = log.first().0 == 0 && log.end().0 == 1;
-            log.truncate_front(log.end()).map_err(|error| refused(&path, &error))?;
+            log.truncate_front(log.end()).map_err(|error| problem(&path, &error))?;
             Ok(Disk {
                 is_fresh,
                 directory: Some(directory),
@@ -89,10 +96,14 @@ pub(crate) fn memory(disk: &MemoryDisk, states: &MemoryStates) -> Disk {
     }
 }
 
-fn refused(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    problem(path, &error.to_string())
+fn refused(path: &Path, error: &DirectoryError) -> Error {
+    // It names the directory itself.
+    Error::Directory { path: path.to_owned(), problem: error.to_string() }
 }
 
-fn problem(path: &Path, problem: &str) -> Error {
-    Error::Directory { path: path.to_owned(), problem: problem.to_owned() }
+pub(crate) fn problem(path: &Path, problem: &dyn std::fmt::Display) -> Error {
+    Error::Directory {
+        path: path.to_owned(),
+        problem: format!("the directory {}: {problem}", path.display()),
+    }
 }

@@ -4,7 +4,7 @@
 //! The core and the connections share one thread; signatures are checked, records are synced and commands
 //! are executed on others. Nothing here waits but for the next input.
 
-use quorate_consensus::{Action, Config, Input, Peer};
+use quorate_consensus::{Action, Config, Halt, Input, Peer};
 use quorate_store::DataDirectory;
 use quorate_transport::Event;
 use quorate_types::Rejection;
@@ -15,6 +15,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::clock::Clock;
 use crate::core::{self, Core};
+use crate::dump::{Difference, Dumps};
 use crate::evidence::EvidenceBoard;
 use crate::executor::{Executor, Work};
 use crate::journal::Journal;
@@ -60,6 +61,8 @@ pub(crate) struct Parts {
     pub(crate) executor: Executor,
     pub(crate) keeper: Keeper,
     pub(crate) evidence: EvidenceBoard,
+    /// Where a state that differs is written down, if anything is kept on a disk.
+    pub(crate) dumps: Option<Dumps>,
     /// The replica's directory, locked until everything has ended.
     pub(crate) directory: Option<DataDirectory>,
 }
@@ -124,14 +127,26 @@ impl Driver {
 
     /// A halted replica serves nobody, but tells its owner why.
     async fn run_halted(mut self, sources: Sources) -> Status {
-        let Sources { mut control, events, done } = sources;
-        drop((events, done));
+        let Sources { mut control, events, mut done } = sources;
+        drop(events);
+        self.parts.journal.flush();
+        // What left last, its own root among it, may be what the others need to know that they must halt too.
+        tokio::time::sleep(LINGER).await;
         self.parts.network.shutdown().await;
         self.tell_waiters();
-        while let Some(control) = control.recv().await {
-            match control {
-                Control::Stop => break,
-                control => self.on_control(control),
+        loop {
+            tokio::select! {
+                biased;
+                control = control.recv() => match control {
+                    Some(Control::Stop) | None => break,
+                    Some(control) => self.on_control(control),
+                },
+                // Only the end of a dump is of interest any more.
+                Some(done) = done.recv() => match done {
+                    Done::Dumped(written) => self.tally.on_dumped(written),
+                    Done::Failed(why) if self.tally.is_dumping() => self.tally.on_dumped(Err(why)),
+                    Done::Failed(_) | Done::Inputs(_) | Done::Gathered(_) => {}
+                },
             }
             self.tell_waiters();
         }
@@ -173,6 +188,7 @@ impl Driver {
                     }
                 }
                 Done::Gathered(head) => self.to_execute.push(Work::Restore(head)),
+                Done::Dumped(written) => self.tally.on_dumped(written),
                 Done::Failed(why) => self.tally.on_halt(why),
             }
         }
@@ -194,10 +210,10 @@ impl Driver {
     /// follows once they are durable.
     fn perform(&mut self) {
         loop {
-            while let Some(action) = self.parts.core.poll_action() {
-                if self.tally.is_halted() {
-                    return;
-                }
+            // What was to be written before a halt still is, and nothing leaves after it.
+            while !self.tally.is_halted()
+                && let Some(action) = self.parts.core.poll_action()
+            {
                 self.perform_one(action);
             }
             // First, because a sync takes longest.
@@ -241,7 +257,25 @@ impl Driver {
             }
             Action::Reject(peer, why) => self.reject(peer, why),
             Action::Event(event) => self.tally.on_event(&event),
-            Action::Halt(halt) => self.tally.on_halt(halt.to_string()),
+            Action::Halt(halt) => self.on_halt(&halt),
+        }
+    }
+
+    /// [K2] A state that differs is written down, behind the command that runs.
+    fn on_halt(&mut self, halt: &Halt) {
+        self.tally.on_halt(halt.to_string());
+        let Some(difference) = Difference::of(halt) else { return };
+        self.parts.executor.halt();
+        let path = match &self.parts.dumps {
+            Some(dumps) => dumps.next(difference.height).map(|path| (dumps.clone(), path)),
+            None => Err("this replica keeps nothing on a disk".to_owned()),
+        };
+        match path {
+            Ok((dumps, path)) => {
+                self.tally.on_dump(path.clone());
+                self.to_execute.push(Work::Dump(difference, dumps, path));
+            }
+            Err(why) => self.tally.on_dumped(Err(why)),
         }
     }
 
@@ -334,6 +368,8 @@ impl<T> Receive for mpsc::UnboundedReceiver<T> {
 
 /// Most events that one batch takes: bounds how long the connections wait for their turn.
 const EVENTS_PER_BATCH_MAX: usize = 256;
+/// How long the sockets of a replica that halted may still send.
+const LINGER: std::time::Duration = std::time::Duration::from_millis(250);
 /// How often a condition is looked at again that no input touches.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
 /// When to wake up if nothing is due. The machine nearly always names a time.

@@ -145,13 +145,16 @@ pub enum Error {
         problem: String,
     },
     /// A replica's directory cannot be used.
-    #[error("the directory {}: {problem}", path.display())]
+    #[error("{problem}")]
     Directory {
         /// The directory.
         path: PathBuf,
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A snapshot cannot be saved, verified or restored.
+    #[error(transparent)]
+    Snapshot(#[from] quorate_store::snapshots::SnapshotError),
     /// A replica's control socket cannot be made, or nobody answers there.
     #[error("the control socket {}: {problem}", path.display())]
     Control {

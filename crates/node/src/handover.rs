@@ -51,7 +51,7 @@ impl<T> Handover<T> {
         }
     }
 
-    /// Waits for items and takes up to `most` of one lane. False once the queue is closed.
+    /// Waits for items and takes up to `most` of one lane. False once the queue is closed and empty.
     pub(crate) fn take(&self, most: usize, into: &mut Vec<T>) -> bool {
         let mut state = self.lock();
         while state.first.is_empty() && state.behind.is_empty() && !state.is_closed {
@@ -62,7 +62,7 @@ impl<T> Handover<T> {
         let lane = if state.first.is_empty() { &mut state.behind } else { &mut state.first };
         let count = lane.len().min(most);
         into.extend(lane.drain(..count));
-        !state.is_closed
+        count > 0
     }
 
     /// Ends the work: whoever waits is told, what is left is dropped.
@@ -72,6 +72,12 @@ impl<T> Handover<T> {
         state.first.clear();
         state.behind.clear();
         drop(state);
+        self.ready.notify_all();
+    }
+
+    /// Ends the work once what is left was taken.
+    pub(crate) fn finish(&self) {
+        self.lock().is_closed = true;
         self.ready.notify_all();
     }
 
@@ -108,6 +114,17 @@ mod tests {
         assert!([1, 2, 3, 4, 5].starts_with(&all));
         queue.put(&mut vec![6]);
         assert!(!queue.take(1, &mut Vec::new()));
+    }
+
+    #[test]
+    fn what_is_left_at_a_finish_is_still_taken() {
+        let queue = Handover::new();
+        queue.put(&mut vec![1, 2]);
+        queue.finish();
+        queue.put(&mut vec![3]);
+        let mut taken = Vec::new();
+        while queue.take(1, &mut taken) {}
+        assert_eq!(taken, [1, 2]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Home {
             }
             Self::Directory(path) => std::fs::remove_dir_all(path).map_err(|error| Error::Directory {
                 path: path.clone(),
-                problem: format!("it cannot be removed: {error}"),
+                problem: format!("the directory {} cannot be removed: {error}", path.display()),
             }),
         }
     }

@@ -9,8 +9,9 @@ mod writer;
 use quorate_consensus::{Input, Record, Recovered};
 use quorate_store::{Log, StoreError};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::Durability;
 use crate::handover::Handover;
@@ -35,6 +36,8 @@ enum Entry {
     Record(u64, Record),
     /// Drop every record before the one with this number.
     Truncate(u64),
+    /// Say when everything before it is durable.
+    Flush(mpsc::Sender<()>),
 }
 
 #[derive(Debug)]
@@ -116,15 +119,25 @@ impl Journal {
         }
     }
 
+    /// Makes everything durable that was appended, also for a replica that halts: why it did is part of it.
+    pub(crate) fn flush(&mut self) {
+        let (sender, flushed) = mpsc::channel();
+        self.gathered.push(Entry::Flush(sender));
+        // Failures are told by the thread; a disk that does not answer holds nobody up for ever.
+        if self.hand_over().is_ok() {
+            let _ = flushed.recv_timeout(FLUSH_MAX);
+        }
+    }
+
     /// What was written so far and how long the syncs took.
     pub(crate) fn status(&self) -> LogStatus {
         self.figures.read()
     }
 
-    /// Drops what waits, on which nobody relies yet, and waits for the sync that runs.
+    /// Writes what waits: that a replica's state differs must be known when it starts again (rule K2).
     pub(crate) fn stop(self) {
         if let Pen::There(queue, thread) = self.pen {
-            queue.close();
+            queue.finish();
             // A panic in it was told when it happened.
             let _ = thread.join();
         }
@@ -160,6 +173,7 @@ fn write_all(queue: &Handover<Entry>, mut writer: Writer, threads: &Threads) {
             return threads.fail(sentence(&error));
         }
     }
+    writer.seal();
 }
 
 /// What the log's error means to the operator (rule D4).
@@ -171,6 +185,9 @@ fn sentence(error: &StoreError) -> String {
         _ => format!("the log cannot be written: {error}; check the disk, then start this replica again"),
     }
 }
+
+/// How long a halting replica waits for its last sync.
+const FLUSH_MAX: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

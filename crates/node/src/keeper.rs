@@ -7,10 +7,11 @@ use quorate_machine::{Frozen, catch, content_of, content_of_stream};
 use quorate_types::certificate::{CheckpointCertificate, SignedHeader};
 use quorate_types::{ChunkId, ClusterId, Digest, Height, ReplicaId, StateHead};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::dump::Repair;
 use crate::handover::Handover;
 use crate::states::{States, Written};
 use crate::status::SnapshotStatus;
@@ -50,11 +51,13 @@ impl Keeper {
         threads: &Threads,
         states: &Arc<dyn States>,
         configuration: ClusterId,
+        repair: Option<Repair>,
     ) -> io::Result<Self> {
         let (jobs, reads) = (Arc::new(Handover::new()), Arc::new(Handover::new()));
         let figures = Arc::new(Mutex::new(SnapshotStatus::default()));
         let keeping = threads.start("snapshot", {
-            let worker = Worker { states: Arc::clone(states), configuration, figures: Arc::clone(&figures) };
+            let (states, figures) = (Arc::clone(states), Arc::clone(&figures));
+            let mut worker = Worker { states, configuration, figures, repair };
             let jobs = Arc::clone(&jobs);
             move |threads| worker.run(&jobs, threads)
         })?;
@@ -108,10 +111,12 @@ struct Worker {
     states: Arc<dyn States>,
     configuration: ClusterId,
     figures: Arc<Mutex<SnapshotStatus>>,
+    /// The list of what differs, if the replica repairs its state (rule K2).
+    repair: Option<Repair>,
 }
 
 impl Worker {
-    fn run(&self, queue: &Handover<Job>, threads: &Threads) {
+    fn run(&mut self, queue: &Handover<Job>, threads: &Threads) {
         let mut jobs = Vec::new();
         while queue.take(usize::MAX, &mut jobs) {
             for job in jobs.drain(..) {
@@ -123,26 +128,47 @@ impl Worker {
         }
     }
 
-    fn perform(&self, job: Job, threads: &Threads) -> Result<(), String> {
+    fn perform(&mut self, job: Job, threads: &Threads) -> Result<(), String> {
         match job {
             Job::Write(order, frozen, pause) => {
                 let head = self.write(&order, frozen, pause)?;
                 threads.finish(&mut vec![Input::Snapshot(head)]);
             }
-            Job::Begin(head, header) => self.states.begin(&head, header)?,
+            Job::Begin(head, header) => {
+                self.states.begin(&head, header)?;
+                self.list(|repair| repair.begin(&head));
+            }
             Job::LookInto(page) => {
                 let missing = self.states.look_into(&page)?;
+                self.list(|repair| repair.on_looked(&page, missing.as_deref()));
                 threads.finish(&mut vec![Input::Looked(page, missing)]);
             }
-            Job::Store(id, bytes) => self.states.store(&id, &bytes)?,
+            Job::Store(id, bytes) => {
+                self.states.store(&id, &bytes)?;
+                self.figures().bytes_fetched += bytes.len() as u64;
+            }
             Job::Install(head) => {
                 self.states.install()?;
+                if let Some(repair) = self.repair.take() {
+                    warn_unless(repair.finish());
+                }
                 threads.tell(Done::Gathered(head));
             }
             Job::Certify(certificate) => self.states.certify(certificate)?,
             Job::RetainFrom(height) => self.states.retain_from(height)?,
         }
         Ok(())
+    }
+
+    fn figures(&self) -> MutexGuard<'_, SnapshotStatus> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds to the list of what differs. The repair goes on without it.
+    fn list(&mut self, add: impl FnOnce(&mut Repair) -> io::Result<()>) {
+        if let Some(repair) = &mut self.repair {
+            warn_unless(add(repair));
+        }
     }
 
     fn write(
@@ -168,7 +194,7 @@ impl Worker {
             })
         })?;
         let Written { head, chunks_new, bytes_new } = written;
-        let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut figures = self.figures();
         *figures = SnapshotStatus {
             snapshots: figures.snapshots + 1,
             height,
@@ -180,6 +206,7 @@ impl Worker {
             pause_us_max: figures.pause_us_max.max(micros(pause)),
             write_us: micros(began.elapsed()),
             bytes_held: self.states.bytes(),
+            bytes_fetched: figures.bytes_fetched,
         };
         Ok(head)
     }
@@ -201,6 +228,12 @@ fn read_all(states: &dyn States, queue: &Handover<Read>, threads: &Threads) {
                 threads.finish(&mut vec![Input::Chunk(to, chunk)]);
             }
         }
+    }
+}
+
+fn warn_unless(listed: io::Result<()>) {
+    if let Err(error) = listed {
+        tracing::warn!("what differs from the state of the others cannot be listed: {error}");
     }
 }
 

@@ -250,6 +250,7 @@ impl<S: StateMachine> LocalCluster<S> {
         Node::start(Setup {
             config,
             is_test: self.genesis.test,
+            start: self.genesis.start,
             application: self.application.clone(),
             disk: slot.home.open(self.membership.cluster(), slot.key.public())?,
             sockets,
@@ -356,6 +357,7 @@ impl<S: StateMachine> LocalClusterBuilder<S> {
             replicas: keys.iter().map(member_in_genesis).collect(),
             protocol: self.protocol.clone(),
             app_version: 0,
+            start: None,
         };
         let membership = Arc::new(membership_of(&genesis)?);
         let sockets: Vec<Sockets> = keys.iter().map(bind).collect::<Result<_>>()?;

@@ -1,10 +1,10 @@
 //! How is a replica started and stopped as a whole? Its threads, and the handle on them.
 
-use quorate_consensus::{Config, Recovered, RecoveredSnapshot};
-use quorate_machine::{ApplicationFactory, Runner};
+use quorate_consensus::{Account, Config, Recovered, RecoveredSnapshot};
+use quorate_machine::{ApplicationFactory, Runner, root_of_content};
 use quorate_store::{DataDirectory, Log};
 use quorate_transport::Remote;
-use quorate_types::{ReplicaId, Verifier};
+use quorate_types::{Height, ReplicaId, Start, Verifier};
 use std::io;
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::driver::{Condition, Control, Driver, Parts, Sources};
+use crate::dump::{Dumps, Repair};
 use crate::evidence::EvidenceBoard;
 use crate::executor::{Executor, opener, sessions};
 use crate::journal::Journal;
@@ -41,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     /// Whether genesis calls this a test cluster, which accepts adversaries.
     pub(crate) is_test: bool,
+    /// The state that genesis lets the application begin with, if it names one.
+    pub(crate) start: Option<Start>,
     pub(crate) application: ApplicationFactory,
     pub(crate) disk: Disk,
     pub(crate) sockets: Sockets,
@@ -199,16 +202,50 @@ fn assemble(
     let unreadable = |problem| Error::Log { replica, problem };
     let (mut recovered, writer) = Journal::open(log, is_fresh).map_err(unreadable)?.split();
     let runner = restore(setup.application, &states, &mut recovered).map_err(unreadable)?;
+    if let Some(start) = setup.start {
+        check_start(&start, &recovered).map_err(unreadable)?;
+    }
+    let dumps = directory.as_ref().filter(|_| durability == Durability::Sync);
+    let dumps = dumps.map(|directory| Dumps::new(directory.dumps()));
+    let repair = begin_repair(dumps.as_ref(), &recovered);
     let journal = Journal::start(threads, writer, durability).map_err(refused)?;
     let network = Network::start(replica, setup.sockets, &setup.members, events)?;
     let checks = Verifier::new(Arc::clone(&setup.config.membership), setup.config.parameters.clone());
     let verifier = VerifierPool::start(threads, &checks, setup.verifier_threads).map_err(refused)?;
-    let keeper = Keeper::start(threads, &states, setup.config.membership.cluster()).map_err(refused)?;
+    let keeper = Keeper::start(threads, &states, setup.config.membership.cluster(), repair);
+    let keeper = keeper.map_err(refused)?;
     let executor = Executor::start(threads, runner, states, Arc::clone(&keeper.jobs)).map_err(refused)?;
     let core = core::make(clock.now(), setup.config.clone(), recovered);
     let evidence = setup.evidence;
     let config = setup.config;
-    Ok(Parts { config, clock, core, journal, network, verifier, executor, keeper, evidence, directory })
+    Ok(Parts {
+        config,
+        clock,
+        core,
+        journal,
+        network,
+        verifier,
+        executor,
+        keeper,
+        evidence,
+        dumps,
+        directory,
+    })
+}
+
+/// The list of what differs, for a replica that is going to fetch the state of the others (rule K2).
+fn begin_repair(dumps: Option<&Dumps>, recovered: &Recovered) -> Option<Repair> {
+    let mut account = Account::default();
+    recovered.records.iter().for_each(|record| account.add(record));
+    let height = account.diverged?;
+    tracing::warn!(%height, "its state differed from the others': fetches theirs before it takes part again");
+    match dumps?.repair(height) {
+        Ok(repair) => Some(repair),
+        Err(error) => {
+            tracing::warn!("what differs from the state of the others cannot be listed: {error}");
+            None
+        }
+    }
 }
 
 /// The state machine, in the state of the newest snapshot from which the log leads on.
@@ -225,6 +262,22 @@ fn restore(
     tracing::info!(height = %head.height, "goes on from its snapshot");
     recovered.snapshot = Some(RecoveredSnapshot { header, head, sessions });
     Ok(runner)
+}
+
+/// Without the state that genesis names, the machine would begin with another one than the others'.
+fn check_start(start: &Start, recovered: &Recovered) -> Result<(), String> {
+    let Some(snapshot) = &recovered.snapshot else {
+        return Err(format!(
+            "genesis begins with the state {} that cluster {} had at height {}, and this replica does not have it: give it \
+             the saved snapshot with `quorate snapshot seed`",
+            start.application, start.cluster, start.height
+        ));
+    };
+    let found = root_of_content(&snapshot.head.application);
+    if snapshot.head.height == Height(0) && found != start.application {
+        return Err(format!("it begins with the state {found}, and genesis with {}", start.application));
+    }
+    Ok(())
 }
 
 /// Questions of owners that wait for the driver.

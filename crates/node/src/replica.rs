@@ -81,6 +81,7 @@ impl Replica {
                 limits: Limits::default(),
             },
             is_test: config.genesis.test,
+            start: config.genesis.start,
             application: ApplicationFactory::new(make),
             disk,
             sockets,
@@ -100,7 +101,7 @@ impl Replica {
     /// # Errors
     /// [`Error::Halted`] as soon as the replica halts, with the reason; [`Error::StillRunning`].
     pub async fn run(&self) -> Result {
-        let halted = self.node.wait_for(Box::new(|status| status.halted.is_some()));
+        let halted = self.node.wait_for(Box::new(|status| status.halted.is_some() && !status.is_dumping));
         tokio::select! {
             halted = halted => {
                 // An error here says that it was stopped elsewhere.

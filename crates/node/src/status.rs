@@ -5,6 +5,7 @@ use quorate_transport::{Counters, Reason};
 use quorate_types::{Digest, Height, Rejection, ReplicaId, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// What a replica says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ pub struct Status {
     pub is_running: bool,
     /// Why it stopped serving, in one sentence.
     pub halted: Option<String>,
+    /// Whether it is still writing down, for its operator, the state that made it halt.
+    #[serde(default)]
+    pub is_dumping: bool,
     /// The view that it entered.
     pub view: View,
     /// The primary of that view.
@@ -104,6 +108,8 @@ pub struct SnapshotStatus {
     pub write_us: u64,
     /// Bytes that all snapshots take on the disk.
     pub bytes_held: u64,
+    /// Bytes of chunks that came from other replicas since it started.
+    pub bytes_fetched: u64,
 }
 
 impl Status {
@@ -125,6 +131,17 @@ pub(crate) struct Tally {
     commits_slow: u64,
     stable_root: Option<Digest>,
     halted: Option<String>,
+    dump: Dump,
+}
+
+/// Whether a state that differs was written down.
+#[derive(Debug, Default)]
+enum Dump {
+    #[default]
+    Nothing,
+    Writing(PathBuf),
+    Written(PathBuf),
+    Failed(String),
 }
 
 impl Tally {
@@ -146,7 +163,9 @@ impl Tally {
                 tracing::info!(%view, ?cause, "asks for a view");
             }
             Event::Entered(view) => tracing::info!(%view, "entered a view"),
-            Event::Recovering => tracing::warn!("the disk was empty: waits until it may take part again"),
+            Event::Recovering => {
+                tracing::warn!("the disk was lost or rolled back: waits until it may take part again")
+            }
             Event::Recovered(view) => tracing::info!(%view, "takes part again"),
             Event::Fetching(height) => tracing::info!(%height, "fetches the state of the others"),
             Event::Installed(height, root) => {
@@ -165,6 +184,41 @@ impl Tally {
         }
     }
 
+    /// The state that made it halt is being written down.
+    pub(crate) fn on_dump(&mut self, path: PathBuf) {
+        self.dump = Dump::Writing(path);
+    }
+
+    /// It was written down, or why not. Later reasons follow from the first.
+    pub(crate) fn on_dumped(&mut self, written: Result<(), String>) {
+        self.dump = match (std::mem::take(&mut self.dump), written) {
+            (Dump::Nothing, Err(why)) => Dump::Failed(why),
+            (Dump::Writing(path), Ok(())) => Dump::Written(path),
+            (Dump::Writing(path), Err(why)) => Dump::Failed(format!("{}: {why}", path.display())),
+            (settled, _) => settled,
+        };
+        match &self.dump {
+            Dump::Written(path) => tracing::error!("its state was written to {}", path.display()),
+            Dump::Failed(why) => tracing::error!("its state was not written down: {why}"),
+            Dump::Nothing | Dump::Writing(_) => {}
+        }
+    }
+
+    /// Why it halted, and where its state lies.
+    fn halted(&self) -> Option<String> {
+        let why = self.halted.as_ref()?;
+        Some(match &self.dump {
+            Dump::Nothing => why.clone(),
+            Dump::Writing(path) => format!("{why}; its state is being written to {}", path.display()),
+            Dump::Written(path) => format!("{why}; its state lies in {}", path.display()),
+            Dump::Failed(reason) => format!("{why}; its state was not written down ({reason})"),
+        })
+    }
+
+    pub(crate) const fn is_dumping(&self) -> bool {
+        matches!(self.dump, Dump::Writing(_))
+    }
+
     pub(crate) const fn is_halted(&self) -> bool {
         self.halted.is_some()
     }
@@ -174,7 +228,8 @@ impl Tally {
         Status {
             replica,
             is_running: true,
-            halted: self.halted.clone(),
+            halted: self.halted(),
+            is_dumping: self.is_dumping(),
             view: machine.view,
             primary: machine.primary,
             asked: machine.asked,
@@ -237,6 +292,28 @@ mod tests {
         status.add_socket("peer-socket", &counters);
         assert_eq!(status.rejections.len(), 1);
         assert_eq!(status.rejections["peer-socket/unknown-key"], 2);
+    }
+
+    #[test]
+    fn a_halt_says_where_the_state_lies_or_why_it_does_not() {
+        let halted = |tally: &Tally| {
+            let status = tally.status(ReplicaId(0), ReplicaStatus::default());
+            (status.halted.expect("it halted"), status.is_dumping)
+        };
+        let mut tally = Tally::default();
+        tally.on_halt("it differs".into());
+        tally.on_dump("there".into());
+        assert_eq!(halted(&tally), ("it differs; its state is being written to there".into(), true));
+        tally.on_dumped(Ok(()));
+        // What fails afterwards is no news.
+        tally.on_dumped(Err("closed".into()));
+        assert_eq!(halted(&tally), ("it differs; its state lies in there".into(), false));
+        let mut tally = Tally::default();
+        tally.on_halt("it differs".into());
+        tally.on_dump("there".into());
+        tally.on_dumped(Err("the disk is full".into()));
+        let sentence = "it differs; its state was not written down (there: the disk is full)";
+        assert_eq!(halted(&tally), (sentence.into(), false));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) enum Done {
     Inputs(Vec<Input>),
     /// All chunks of a state are there and durable: the state machine is to go on from it.
     Gathered(Arc<StateHead>),
+    /// Whether the state that differs was written down.
+    Dumped(Result<(), String>),
     /// The replica cannot go on; why, in one sentence.
     Failed(String),
 }

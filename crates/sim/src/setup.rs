@@ -85,6 +85,7 @@ impl Setup {
             replicas: keys.iter().map(member).collect(),
             protocol: parameters.clone(),
             app_version: 1,
+            start: None,
         };
         let membership = Arc::new(genesis.membership().unwrap_or_else(|error| panic!("{error}")));
         let verifier = Verifier::new(Arc::clone(&membership), parameters.clone());

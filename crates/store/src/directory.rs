@@ -174,6 +174,24 @@ impl DataDirectory {
         read_identity(path)
     }
 
+    /// Whether a process holds a directory at this moment. It is asked for with a shared lock that is let go at
+    /// once; nothing is made where nothing is.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn is_in_use(path: &Path) -> Result<bool, DirectoryError> {
+        let file = path.join(LOCK);
+        let lock = match File::open(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened.map_err(|error| refused("read", &file, error))?,
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(refused("lock", &file, error)),
+        }
+    }
+
     /// What the directory held when it was opened.
     #[must_use]
     pub const fn found(&self) -> DirectoryState {

@@ -68,20 +68,45 @@ pub struct LogReport {
     pub leftovers: Vec<String>,
 }
 
+impl LogReport {
+    fn of(found: Found) -> Self {
+        Self {
+            first: found.front.first,
+            end: found.segments.back().map_or(Position(0), Segment::end),
+            segments: found.segments.len(),
+            torn_bytes: if found.is_torn { found.file_length - found.length } else { 0 },
+            leftovers: found.leftovers,
+        }
+    }
+}
+
 impl DiskLog {
     /// Reads and judges a log without changing anything. While a replica writes to it, its end may look torn.
     ///
     /// # Errors
     /// As [`DiskLog::open`] would refuse it.
     pub fn inspect(files: &dyn Files, identity: LogIdentity) -> Result<LogReport, StoreError> {
+        recovery::scan(files, identity).map(LogReport::of)
+    }
+
+    /// As [`DiskLog::inspect`], and shows every record that is held, in order and one at a time.
+    ///
+    /// # Errors
+    /// As [`DiskLog::inspect`], and those of `show`.
+    pub fn inspect_records<E: From<StoreError>>(
+        files: &dyn Files,
+        identity: LogIdentity,
+        mut show: impl FnMut(Position, Frame) -> Result<(), E>,
+    ) -> Result<LogReport, E> {
         let found = recovery::scan(files, identity)?;
-        Ok(LogReport {
-            first: found.front.first,
-            end: found.segments.back().map_or(Position(0), Segment::end),
-            segments: found.segments.len(),
-            torn_bytes: if found.is_torn { found.file_length - found.length } else { 0 },
-            leftovers: found.leftovers,
-        })
+        for segment in &found.segments {
+            for (position, entry) in (segment.first.0..).map(Position).zip(&segment.entries) {
+                if position >= found.front.first {
+                    show(position, read_entry(files, identity, segment.number, *entry, position)?)?;
+                }
+            }
+        }
+        Ok(LogReport::of(found))
     }
 
     /// Opens the log, or begins one where there are no files. A torn tail is cut, and traced.
@@ -317,24 +342,7 @@ impl DiskLog {
             Some((segment.number, *entry))
         });
         let (number, entry) = found.ok_or_else(|| self.out_of_range(position))?;
-        let name = segment_name(number);
-        let mut buffer = vec![0; PREFIX_BYTES + entry.body_bytes as usize];
-        let read = self.files.read(&name, entry.offset, &mut buffer);
-        read.map_err(|error| failed("read", &name, &error))?;
-        let format = Format::new(self.identity, number);
-        let prefix = format.parse_prefix(&buffer).filter(|prefix| {
-            let is_intact = format.checksum(&[&buffer[PREFIX_BYTES..]]) == prefix.checksum;
-            (prefix.position == position || mutation::is(Mutation::PositionUnchecked))
-                && prefix.body_bytes() == entry.body_bytes as usize
-                && (is_intact || mutation::is(Mutation::RecordUnchecked))
-        });
-        let Some(prefix) = prefix else {
-            let why = "it was intact when the log was opened";
-            return Err(StoreError::Damaged { file: name, offset: entry.offset, position, why });
-        };
-        let mut head = Bytes::from(buffer).split_off(PREFIX_BYTES);
-        let payload = head.split_off(prefix.head_bytes as usize);
-        Ok(Frame { head, payload })
+        read_entry(&*self.files, self.identity, number, entry, position)
     }
 
     fn bytes_between(&self, first: Position, end: Position) -> u64 {
@@ -444,6 +452,34 @@ impl Log for DiskLog {
     fn bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+/// Reads a record of the segment with this number.
+fn read_entry(
+    files: &dyn Files,
+    identity: LogIdentity,
+    number: u64,
+    entry: Entry,
+    position: Position,
+) -> Result<Frame, StoreError> {
+    let name = segment_name(number);
+    let mut buffer = vec![0; PREFIX_BYTES + entry.body_bytes as usize];
+    let read = files.read(&name, entry.offset, &mut buffer);
+    read.map_err(|error| failed("read", &name, &error))?;
+    let format = Format::new(identity, number);
+    let prefix = format.parse_prefix(&buffer).filter(|prefix| {
+        let is_intact = format.checksum(&[&buffer[PREFIX_BYTES..]]) == prefix.checksum;
+        (prefix.position == position || mutation::is(Mutation::PositionUnchecked))
+            && prefix.body_bytes() == entry.body_bytes as usize
+            && (is_intact || mutation::is(Mutation::RecordUnchecked))
+    });
+    let Some(prefix) = prefix else {
+        let why = "it was intact when the log was opened";
+        return Err(StoreError::Damaged { file: name, offset: entry.offset, position, why });
+    };
+    let mut head = Bytes::from(buffer).split_off(PREFIX_BYTES);
+    let payload = head.split_off(prefix.head_bytes as usize);
+    Ok(Frame { head, payload })
 }
 
 /// So much is copied at a time.

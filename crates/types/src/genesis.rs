@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::quorum::{Quorums, REPLICAS_MAX, REPLICAS_MIN};
 use crate::{
-    ClusterId, Digest, DigestBuilder, Epoch, KeyError, PublicKey, ReplicaId, Scheme, VerifyKey, View,
+    ClusterId, Digest, DigestBuilder, Epoch, Height, KeyError, PublicKey, ReplicaId, Scheme, VerifyKey, View,
 };
 
 /// The content of `genesis.json`. Its digest is the cluster's identity.
@@ -24,6 +24,22 @@ pub struct Genesis {
     pub protocol: ProtocolParameters,
     /// Version of the application's behaviour.
     pub app_version: u64,
+    /// Where the application's state begins, if another cluster left it; else it begins as the program makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+}
+
+/// The application's state with which a cluster begins, taken over from another one that cannot go on. Client
+/// sessions are not taken over: clients start anew, as they do in every cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// The cluster that certified it.
+    pub cluster: ClusterId,
+    /// The height at which it did.
+    pub height: Height,
+    /// The root of the application's state.
+    pub application: Digest,
 }
 
 /// One replica in genesis.
@@ -109,7 +125,8 @@ pub enum GenesisError {
 }
 
 impl Genesis {
-    /// The digest of the genesis, which names the cluster.
+    /// The digest of the genesis, which names the cluster. A genesis without a start has the same as before there
+    /// were any.
     #[must_use]
     pub fn cluster_id(&self) -> ClusterId {
         let mut digest = DigestBuilder::new("quorate genesis");

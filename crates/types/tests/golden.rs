@@ -87,6 +87,17 @@ fn the_genesis_in_json_and_on_the_wire_names_one_cluster() {
     let mut other = genesis.clone();
     other.app_version += 1;
     assert_ne!(other.cluster_id(), genesis.cluster_id());
+    // The state with which a cluster begins is a part of what it is.
+    let start = quorate_types::Start {
+        cluster: genesis.cluster_id(),
+        height: quorate_types::Height(9),
+        application: digest(1),
+    };
+    let begun = quorate_types::Genesis { start: Some(start), ..genesis.clone() };
+    assert_ne!(begun.cluster_id(), genesis.cluster_id());
+    let json = serde_json::to_string(&begun).expect("a genesis is JSON");
+    let read: quorate_types::Genesis = serde_json::from_str(&json).expect("and can be read again");
+    assert_eq!((read.start, read.cluster_id()), (Some(start), begun.cluster_id()));
 }
 
 fn lines() -> Vec<(String, String)> {

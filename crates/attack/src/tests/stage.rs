@@ -40,6 +40,7 @@ impl Cluster {
             replicas: keys.iter().map(member).collect(),
             protocol: ProtocolParameters::default(),
             app_version: 0,
+            start: None,
         };
         Self { keys, membership: Arc::new(genesis.membership().unwrap()) }
     }

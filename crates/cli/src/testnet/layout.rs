@@ -66,6 +66,7 @@ impl Layout {
             replicas: members.map(member).collect(),
             protocol: ProtocolParameters::default(),
             app_version: 0,
+            start: None,
         }
     }
 

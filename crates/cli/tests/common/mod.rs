@@ -4,9 +4,6 @@
 pub(crate) mod campaign;
 pub(crate) mod processes;
 
-#[path = "../../src/kv.rs"]
-pub(crate) mod kv;
-
 use std::future::Future;
 use std::time::Duration;
 

@@ -4,6 +4,7 @@
 use quorate::config::{ClusterConfig, read_key};
 use quorate::types::ReplicaId;
 use quorate::{Client, ClientOptions, ControlClient, Durability, Status};
+use quorate_services::kv::KeyValue;
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,6 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
-use super::kv::KeyValue;
 use super::{PATIENCE, until};
 
 /// The processes, and the directory with their files.
@@ -51,10 +51,23 @@ impl Processes {
 
     /// Starts one replica, or gives what it said when it ended instead.
     pub(crate) fn try_start(&mut self, index: usize) -> Result<(), Output> {
+        self.spawn(index, Command::new(PROGRAM))
+    }
+
+    /// Starts one replica on a disk where no file grows beyond so many KiB.
+    pub(crate) fn start_with_full_disk(&mut self, index: usize, kibibytes: u64) {
+        let mut command = Command::new("bash");
+        let limits = format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$0\" \"$@\"");
+        command.args(["-c", &limits, PROGRAM]);
+        self.spawn(index, command)
+            .unwrap_or_else(|output| panic!("replica {index} does not start: {output:?}"));
+    }
+
+    fn spawn(&mut self, index: usize, mut command: Command) -> Result<(), Output> {
         assert!(self.replicas[index].is_none(), "replica {index} runs");
         let log = self.path(format!("replica-{index}.log"));
         let log_file = OpenOptions::new().create(true).append(true).open(&log).expect("a log");
-        let mut child = Command::new(PROGRAM)
+        let mut child = command
             .args(["replica", "--until-input-ends", "--config", &self.config(index)])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -101,6 +114,12 @@ impl Processes {
     pub(crate) async fn ended(&mut self, index: usize) -> ExitStatus {
         let mut child = self.replicas[index].take().unwrap_or_else(|| panic!("replica {index} is not there"));
         until("it ends", || std::future::ready(child.try_wait().expect("it is a child"))).await
+    }
+
+    /// What a replica has logged.
+    pub(crate) fn log(&self, index: usize) -> String {
+        let bytes = std::fs::read(self.path(format!("replica-{index}.log"))).expect("it has one");
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     pub(crate) fn pid(&self, index: usize) -> rustix::process::Pid {

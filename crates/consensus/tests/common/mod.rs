@@ -138,6 +138,7 @@ impl Cluster {
             replicas,
             protocol,
             app_version: 1,
+            start: None,
         };
         let membership = Arc::new(genesis.membership().unwrap());
         let mut cluster = Self {

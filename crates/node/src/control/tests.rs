@@ -150,14 +150,16 @@ async fn a_second_replica_on_the_directory_is_refused_and_a_dead_socket_is_repla
     let scene = Scene::new("second", true);
     let replica = scene.start().expect("it starts");
     let error = scene.start().expect_err("the directory is taken");
-    assert!(error.to_string().contains("another process runs on this directory"), "{error}");
+    assert!(error.to_string().contains("is in use by another process"), "{error}");
     assert!(scene.client().await.status().await.expect("still there").is_running);
+    replica.stop().await.expect("it stops");
     drop(replica);
 
     // A process that was killed leaves its socket behind.
     drop(std::os::unix::net::UnixListener::bind(path_in(&scene.directory)).expect("the name is free"));
     let replica = scene.start().expect("a dead socket is replaced");
     assert!(scene.client().await.status().await.expect("an answer").is_recovering, "it ran before: D3");
+    replica.stop().await.expect("it stops");
     drop(replica);
 
     std::fs::write(path_in(&scene.directory), "precious").expect("it writes");
@@ -214,6 +216,7 @@ impl Scene {
             replicas: keys.iter().map(member).collect(),
             protocol: quorate_types::ProtocolParameters::default(),
             app_version: 0,
+            start: None,
         };
         let membership = membership_of(&genesis).expect("it is right");
         let any_port = "127.0.0.1:0".parse().expect("an address");

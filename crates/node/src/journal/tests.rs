@@ -221,6 +221,9 @@ impl Log for SlowLog {
         self.go.get_mut().expect("not poisoned").recv().map_err(|_| StoreError::Closed)?;
         self.log.sync()
     }
+    fn seal(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
     fn read(&self, from: Position) -> Result<Records<'_>, StoreError> {
         self.log.read(from)
     }

@@ -35,6 +35,7 @@ impl Writer {
     /// one. What is to be truncated waits for [`Writer::truncate`].
     pub(super) fn write(&mut self, entries: &mut Vec<Entry>) -> Result<Option<u64>, StoreError> {
         let mut last = None;
+        let mut flushed = Vec::new();
         let mut frames = Vec::with_capacity(entries.len());
         for entry in entries.drain(..) {
             match entry {
@@ -45,6 +46,7 @@ impl Writer {
                     last = Some(number);
                 }
                 Entry::Truncate(first) => self.truncate_at = self.truncate_at.max(Some(first)),
+                Entry::Flush(sender) => flushed.push(sender),
             }
         }
         if last.is_some() {
@@ -57,7 +59,18 @@ impl Writer {
             let bytes_held = self.log.bytes();
             self.figures.update(|status| status.on_sync(records, bytes, took, bytes_held));
         }
+        for sender in flushed {
+            // Whoever waited may have lost patience.
+            let _ = sender.send(());
+        }
         Ok(last)
+    }
+
+    /// Notes that everything is durable, at an orderly end. Nothing depends on it but how damage is told.
+    pub(super) fn seal(&mut self) {
+        if let Err(error) = self.log.seal() {
+            tracing::warn!("the log cannot be sealed: {error}");
+        }
     }
 
     /// Truncates as far as it was asked to. Follows a [`Writer::write`], because what replaces the

@@ -49,7 +49,7 @@ mod tests;
 
 pub use error::SnapshotError;
 pub use manifest::Snapshot;
-pub use saved::{restore, verify};
+pub use saved::{read_into, restore, verify};
 pub use transfer::{Progress, Transfer};
 pub use writer::SnapshotWriter;
 

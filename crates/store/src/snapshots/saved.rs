@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::manifest::{Kind, fill};
-use super::{Snapshot, SnapshotError, SnapshotStore};
+use super::{Snapshot, SnapshotError, SnapshotStore, SnapshotWriter};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -84,6 +84,22 @@ pub fn restore(
     let mut writer = store.begin()?;
     saved.read_chunks(|chunk, bytes| writer.put(chunk, bytes).map(drop))?;
     writer.publish(saved.snapshot)
+}
+
+/// Checks a saved snapshot as [`verify`] does and puts its pages and chunks into a snapshot that is being written,
+/// which may be of another cluster: what of them its head does not list goes with the next
+/// [`SnapshotStore::retain`].
+///
+/// # Errors
+/// What is wrong with it, by name; the disk's. The snapshot is then to be dropped.
+pub fn read_into(
+    path: &Path,
+    membership: &Arc<Membership>,
+    writer: &mut SnapshotWriter,
+) -> Result<Snapshot, SnapshotError> {
+    let mut saved = Saved::open(path, membership)?;
+    saved.read_chunks(|chunk, bytes| writer.put(chunk, bytes).map(drop))?;
+    Ok(saved.snapshot)
 }
 
 /// A file whose manifest was checked.

@@ -69,6 +69,31 @@ impl SnapshotStore {
         self.resume_transfer()?.ok_or(SnapshotError::TransferOpen)
     }
 
+    /// How far the transfer is that was under way, if there is one, as far as its complete packs tell. Changes
+    /// nothing, so it is for who inspects.
+    ///
+    /// # Errors
+    /// As [`SnapshotStore::read`].
+    pub fn unfinished_transfer(&self) -> Result<Option<(Arc<Snapshot>, Progress)>, SnapshotError> {
+        let Some(target) = self.gate().target.clone() else { return Ok(None) };
+        let mut progress =
+            Progress { bytes_held: 0, bytes: target.head.bytes(), pages_missing: 0, chunks_missing: 0 };
+        for id in target.head.pages() {
+            if !self.has(&id.digest) {
+                progress.pages_missing += 1;
+                continue;
+            }
+            for chunk in self.page(&target, id)?.0.iter() {
+                if self.has(&chunk.digest) {
+                    progress.bytes_held += u64::from(chunk.bytes);
+                } else {
+                    progress.chunks_missing += 1;
+                }
+            }
+        }
+        Ok(Some((target, progress)))
+    }
+
     /// Goes on with the transfer that was under way, if there is one.
     ///
     /// # Errors

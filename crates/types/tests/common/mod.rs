@@ -47,6 +47,7 @@ impl Cluster {
             replicas: keys.iter().map(member).collect(),
             protocol,
             app_version: 1,
+            start: None,
         };
         let membership = Arc::new(genesis.membership().expect("a genesis in order"));
         Self { genesis, membership, keys }

@@ -222,6 +222,7 @@ fn genesis() -> (Genesis, Verifier) {
         replicas: replicas.collect(),
         protocol: ProtocolParameters::default(),
         app_version: 1,
+        start: None,
     };
     let membership = Arc::new(genesis.membership().expect("the genesis is in order"));
     let verifier = Verifier::new(membership, genesis.protocol.clone());

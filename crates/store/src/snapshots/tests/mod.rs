@@ -47,6 +47,7 @@ impl Cluster {
             replicas: keys.iter().map(member).collect(),
             protocol: ProtocolParameters::default(),
             app_version: 1,
+            start: None,
         };
         Self { membership: Arc::new(genesis.membership().expect("a genesis in order")), keys }
     }
