@@ -189,9 +189,9 @@ impl Sim {
     /// A property was broken, or they do not meet within [`WAIT_MAX`].
     pub fn settle(&mut self) -> Result<(), Violation> {
         self.run_until(|sim| {
-            let honest = || sim.history().honest().map(|replica| sim.status(replica));
-            let highest = honest().map(|status| status.committed).max();
-            honest().all(|status| Some(status.executed) == highest && !status.is_recovering)
+            let honest = || sim.history().honest().map(|replica| (sim.is_up(replica), sim.status(replica)));
+            let highest = honest().map(|(_, status)| status.committed).max();
+            honest().all(|(is_up, status)| is_up && Some(status.executed) == highest && !status.is_recovering)
         })?;
         self.world.judge_states();
         self.check()
@@ -236,7 +236,13 @@ impl Sim {
     /// # Errors
     /// A property was broken, or a request is still open after [`WAIT_MAX`].
     pub fn run_until_done(&mut self) -> Result<(), Violation> {
-        self.run_until(|sim| sim.world.clients.iter().all(|client| client.outstanding.is_empty()))
+        self.run_until(Self::is_idle)
+    }
+
+    /// Whether every request has ended.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.world.clients.iter().all(|client| client.outstanding.is_empty())
     }
 
     /// Whether no property was broken so far.
