@@ -52,6 +52,8 @@ struct Place {
     bytes: u32,
 }
 
+/// The application's bytes and the session table's.
+type Contents = (Vec<u8>, Vec<u8>);
 /// A state's chunks by their digests.
 type Chunks = BTreeMap<Digest, Bytes>;
 
@@ -181,7 +183,7 @@ impl Snapshots {
 
     /// The state that was gathered becomes a snapshot: its application's and its session table's bytes, unless a
     /// chunk is missing.
-    pub(crate) fn install(&mut self, head: &Arc<StateHead>) -> Result<Option<(Vec<u8>, Vec<u8>)>, DiskError> {
+    pub(crate) fn install(&mut self, head: &Arc<StateHead>) -> Result<Option<Contents>, DiskError> {
         let Some((gathered, header)) = self.target.take() else { return Ok(None) };
         let (application, sessions) = (self.read(&gathered.application)?, self.read(&gathered.sessions)?);
         let Some(contents) = application.zip(sessions) else { return Ok(None) };
