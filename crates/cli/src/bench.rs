@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use echo::Echo;
 use load::{Load, Pace};
-use report::Measured;
+use report::{Loaded, Measured};
 
 /// What to measure, and how.
 #[derive(Args, Clone, Debug)]
@@ -49,7 +49,8 @@ pub(crate) struct Bench {
     /// were answered, and timed from then. Without it every client keeps its window full.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    /// What the replicas' logs survive: `sync` writes to a temporary directory (see TMPDIR), `memory` writes nothing.
+    /// What the replicas' logs survive: `sync` writes to a temporary directory (see TMPDIR) and is measured beside
+    /// `memory`, which writes nothing, in the same run.
     #[arg(long, default_value = "sync", value_parser = crate::testnet::durability)]
     durability: Durability,
     /// What the clients ask for; `write` is all there is so far.
@@ -76,19 +77,11 @@ impl Bench {
     async fn measure(&self) -> Result<ExitCode> {
         self.check()?;
         let floor = floor::measure(self.size as usize).await.context("the floor cannot be measured")?;
-        let cluster = LocalCluster::builder()
-            .replicas(self.replicas.into())
-            .durability(self.durability)
-            .start(Echo::default)
-            .await?;
-        let cluster = Arc::new(cluster);
-        let traitor = self.turn_traitor(&cluster).await?;
-        let outcome = load::run(&cluster, &self.load()).await;
-        let statuses = statuses(&cluster).await?;
-        cluster.stop().await?;
-        let outcome = outcome?;
-        check_health(&statuses, traitor)?;
-        let measured = Measured::new(self, outcome, floor, view_changes(&statuses, traitor));
+        let memory = match self.durability {
+            Durability::Sync => Some(self.load_cluster(Durability::Memory).await?),
+            _ => None,
+        };
+        let measured = Measured::new(self, self.load_cluster(self.durability).await?, floor, memory);
         let out = &mut std::io::stdout().lock();
         if self.json {
             measured.write_json(out)?
@@ -99,6 +92,25 @@ impl Bench {
             measured.write_errors(&mut std::io::stderr().lock())?;
         }
         Ok(if measured.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// Loads a cluster of its own.
+    async fn load_cluster(&self, durability: Durability) -> Result<Loaded> {
+        let builder = LocalCluster::builder().replicas(self.replicas.into()).durability(durability);
+        let cluster = Arc::new(builder.start(Echo::default).await?);
+        let traitor = self.turn_traitor(&cluster).await?;
+        let before = statuses(&cluster).await?;
+        let outcome = load::run(&cluster, &self.load()).await;
+        let statuses = statuses(&cluster).await?;
+        cluster.stop().await?;
+        check_health(&statuses, traitor)?;
+        let syncs = |statuses: &[Status]| statuses.iter().map(|status| status.log.syncs).sum::<u64>();
+        Ok(Loaded {
+            outcome: outcome?,
+            view_changes: view_changes(&statuses, traitor),
+            syncs_per_replica: (syncs(&statuses) - syncs(&before)) as f64 / f64::from(self.replicas),
+            span: Duration::from_secs_f64(self.warmup + self.seconds),
+        })
     }
 
     /// What one flag alone cannot tell.

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::process::{Command, Output};
 
 /// Every field of the object, each a number but for the durability.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 23] = [
     "requests",
     "seconds",
     "throughput",
@@ -22,6 +22,12 @@ const FIELDS: [&str; 17] = [
     "floor_ping_pong_p50_ms",
     "floor_sign_us",
     "floor_verify_us",
+    "floor_sync_us",
+    "syncs_per_second",
+    "requests_per_sync",
+    "memory_throughput",
+    "memory_p50_ms",
+    "throughput_by_memory",
 ];
 
 const SHORT: [&str; 8] = ["--seconds", "1", "--clients", "2", "--window", "4", "--warmup", "0.2"];
@@ -33,7 +39,10 @@ fn a_closed_loop_gives_every_figure() {
         (&report["clients"], &report["size"], &report["replicas"]),
         (&2.into(), &256.into(), &4.into())
     );
-    assert_eq!(report["durability"], "memory");
+    assert_eq!(report["durability"], "sync");
+    for name in ["syncs_per_second", "requests_per_sync", "memory_throughput", "throughput_by_memory"] {
+        assert!(number(&report, name) > 0.0, "{name} in {report}");
+    }
     assert!((0.9..10.0).contains(&number(&report, "seconds")), "{report}");
     for name in ["throughput", "p50_ms", "cpu_us_per_request", "requests_per_signature"] {
         assert!(number(&report, name) > 0.0, "{name} in {report}");
@@ -48,6 +57,13 @@ fn a_closed_loop_gives_every_figure() {
         // Both clocks are read one after the other.
         assert!(replicas > 0.0 && replicas < all * 1.1, "{report}");
     }
+}
+
+#[test]
+fn in_memory_nothing_stands_beside_it() {
+    let report = measure(&["--durability", "memory"]);
+    assert_eq!(report["durability"], "memory");
+    assert!(report["memory_throughput"].is_null(), "{report}");
 }
 
 #[test]

@@ -95,6 +95,12 @@ impl Gathering {
         }
     }
 
+    /// A chunk that this peer was asked for.
+    pub(crate) fn first_owed_by(&self, peer: ReplicaId) -> Option<ChunkId> {
+        let is_owed = |asked: &&Asked| asked.of.iter().any(|(other, _)| *other == peer);
+        self.asked.values().find(is_owed).map(|asked| asked.chunk)
+    }
+
     /// A chunk came from this peer.
     pub(crate) fn take(&mut self, sources: &mut [Source], from: ReplicaId, id: ChunkId) -> Taken {
         let asked = self.asked.get(&id.digest).filter(|asked| asked.chunk == id);

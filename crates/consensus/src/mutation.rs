@@ -70,7 +70,7 @@ mutations! {
     CutBeforeSummary,
     /// The head of a state is not compared with the certificate (K3).
     StateUnchecked,
-    /// Any chunk is kept, asked for or not (K3).
+    /// A chunk counts for what was asked for, whatever its digest (K3).
     ChunkUnchecked,
     /// A state is installed below the executed height (K3).
     InstalledBelow,

@@ -265,13 +265,18 @@ impl Replica {
         let Some(Transfer { stage: Stage::Chunks(gathering), sources, .. }) = &mut self.transfer else {
             return Ok(());
         };
+        let id = if mutation::is(Mutation::ChunkUnchecked) {
+            gathering.first_owed_by(from).unwrap_or(id)
+        } else {
+            id
+        };
         match gathering.take(sources, from, id) {
-            Taken::Wrong if !mutation::is(Mutation::ChunkUnchecked) => {
+            Taken::Wrong => {
                 self.distrust(from);
                 return Err(Rejection::WrongState);
             }
             Taken::Late => return Ok(()),
-            Taken::Wrong | Taken::New => {}
+            Taken::New => {}
         }
         let is_page = gathering.page == Some(id);
         self.outbox.push(Action::StoreChunk(id, bytes));

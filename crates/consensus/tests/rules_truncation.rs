@@ -269,7 +269,7 @@ fn k1_silence_and_divergence_survive() {
     cluster.restart_on(2, with(&|summary| summary.recovering = Some(Some(View(7)))), disk.clone());
     assert!(cluster.hosts[2].replica.status().is_recovering);
     for from in [0, 1, 3] {
-        let status = cluster.status(0);
+        let status = cluster.status(6);
         cluster.deliver(from, 2, Message::Status(status));
     }
     cluster.wire.clear();

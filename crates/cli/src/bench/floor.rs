@@ -1,10 +1,11 @@
 //! What does this machine give at best? Raw QUIC, one signature, one verification, measured right
 //! before the cluster.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use quorate::testkit::floor::ping_pong;
 use quorate::types::{Scheme, SecretKey, VerifyKey};
 use std::hint::black_box;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 /// Medians. No protocol with signatures over this transport gets below them.
@@ -16,6 +17,8 @@ pub(crate) struct Floor {
     pub(crate) sign: Duration,
     /// One strict verification, with the check of a key that is not known yet.
     pub(crate) verify: Duration,
+    /// Writing a kibibyte behind a file's end and syncing it, where temporary directories are.
+    pub(crate) sync: Duration,
 }
 
 /// Measures with messages of `size` bytes. Takes less than a second on an idle machine.
@@ -38,7 +41,20 @@ pub(crate) async fn measure(size: usize) -> Result<Floor> {
         ping_pong: median(&mut round_trips),
         sign: median_of(|| _ = black_box(key.sign(black_box(&statement)))),
         verify: median_of(|| _ = black_box(is_valid())),
+        sync: syncs().context("the disk cannot be measured")?,
     })
+}
+
+fn syncs() -> Result<Duration> {
+    let mut file = tempfile::tempfile()?;
+    let mut times = Vec::new();
+    for _ in 0..SYNCS {
+        let start = Instant::now();
+        file.write_all(&[7; 1024])?;
+        file.sync_data()?;
+        times.push(start.elapsed());
+    }
+    Ok(median(&mut times))
 }
 
 fn median_of(mut work: impl FnMut()) -> Duration {
@@ -59,5 +75,7 @@ fn median(times: &mut [Duration]) -> Duration {
 const ROUNDS: usize = 2000;
 /// Signatures and verifications each.
 const REPEATS: usize = 500;
+/// Syncs of the disk.
+const SYNCS: usize = 200;
 /// What is signed is a digest with its domain.
 const STATEMENT_BYTES: usize = 72;

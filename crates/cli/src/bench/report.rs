@@ -3,11 +3,28 @@
 use anyhow::Result;
 use serde::Serialize;
 use std::io::Write;
+use std::time::Duration;
 
 use super::Bench;
 use super::floor::Floor;
 use super::load::Outcome;
 use super::recorder::Recorder;
+
+/// What one cluster did under the load.
+pub(crate) struct Loaded {
+    pub(crate) outcome: Outcome,
+    pub(crate) view_changes: u64,
+    /// Syncs of one replica's log on average, warm-up included.
+    pub(crate) syncs_per_replica: f64,
+    /// The load's length, warm-up included.
+    pub(crate) span: Duration,
+}
+
+impl Loaded {
+    fn throughput(&self) -> f64 {
+        self.outcome.recorder.requests as f64 / self.outcome.elapsed.as_secs_f64()
+    }
+}
 
 /// The figures of one run.
 pub(crate) struct Measured {
@@ -36,18 +53,30 @@ struct Summary {
     floor_ping_pong_p50_ms: f64,
     floor_sign_us: f64,
     floor_verify_us: f64,
+    floor_sync_us: f64,
+    /// Syncs of one replica in a second.
+    syncs_per_second: f64,
+    requests_per_sync: f64,
+    /// The same load in memory, before this one; `null` where this one is in memory.
+    memory_throughput: Option<f64>,
+    memory_p50_ms: Option<f64>,
+    /// This throughput by that one.
+    throughput_by_memory: Option<f64>,
 }
 
 impl Measured {
-    pub(crate) fn new(bench: &Bench, outcome: Outcome, floor: Floor, view_changes: u64) -> Self {
+    pub(crate) fn new(bench: &Bench, loaded: Loaded, floor: Floor, memory: Option<Loaded>) -> Self {
+        let throughput = loaded.throughput();
+        let Loaded { outcome, view_changes, syncs_per_replica, span } = loaded;
+        let syncs_per_second = syncs_per_replica / span.as_secs_f64();
+        let memory_throughput = memory.as_ref().map(Loaded::throughput);
         let recorder = outcome.recorder;
         let seconds = outcome.elapsed.as_secs_f64();
-        let us_per_request =
-            |time: std::time::Duration| time.as_secs_f64() * 1e6 / recorder.requests.max(1) as f64;
+        let us_per_request = |time: Duration| time.as_secs_f64() * 1e6 / recorder.requests.max(1) as f64;
         let summary = Summary {
             requests: recorder.requests,
             seconds,
-            throughput: recorder.requests as f64 / seconds,
+            throughput,
             p50_ms: recorder.quantile_ms(0.5),
             p99_ms: recorder.quantile_ms(0.99),
             cpu_us_per_request: us_per_request(outcome.cpu),
@@ -62,6 +91,12 @@ impl Measured {
             floor_ping_pong_p50_ms: floor.ping_pong.as_secs_f64() * 1e3,
             floor_sign_us: floor.sign.as_secs_f64() * 1e6,
             floor_verify_us: floor.verify.as_secs_f64() * 1e6,
+            floor_sync_us: floor.sync.as_secs_f64() * 1e6,
+            syncs_per_second,
+            requests_per_sync: throughput / syncs_per_second.max(1e-9),
+            memory_throughput,
+            memory_p50_ms: memory.map(|memory| memory.outcome.recorder.quantile_ms(0.5)),
+            throughput_by_memory: memory_throughput.map(|memory| throughput / memory.max(1e-9)),
         };
         Self { summary, recorder }
     }
@@ -107,12 +142,21 @@ impl Measured {
         Ok(())
     }
 
-    fn rows(&self) -> [(&'static str, String, String); 9] {
+    fn rows(&self) -> [(&'static str, String, String); 10] {
         let summary = &self.summary;
         let us = |time: f64| format!("{time:.1} us");
         let round_trips = summary.p50_ms / summary.floor_ping_pong_p50_ms;
         [
-            ("throughput", format!("{:.0} /s", summary.throughput), String::new()),
+            (
+                "throughput",
+                format!("{:.0} /s", summary.throughput),
+                summary.memory_throughput.map_or_else(String::new, |memory| {
+                    format!(
+                        "in memory: {memory:.0} /s ({:.0} %)",
+                        100.0 * summary.throughput / memory.max(1e-9)
+                    )
+                }),
+            ),
             (
                 "latency, median",
                 format!("{:.3} ms", summary.p50_ms),
@@ -136,6 +180,14 @@ impl Measured {
                 String::new(),
             ),
             ("requests/signature", format!("{:.1}", summary.requests_per_signature), String::new()),
+            (
+                "syncs",
+                format!("{:.0} /s", summary.syncs_per_second),
+                format!(
+                    "floor: {:.0} us a sync; {:.1} requests a sync",
+                    summary.floor_sync_us, summary.requests_per_sync
+                ),
+            ),
             ("requests", summary.requests.to_string(), String::new()),
             ("errors", summary.errors.to_string(), String::new()),
             ("view changes", summary.view_changes.to_string(), String::new()),

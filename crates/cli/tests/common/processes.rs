@@ -21,12 +21,18 @@ pub(crate) struct Processes {
 }
 
 impl Processes {
-    /// The files of four replicas with free ports. None runs yet.
+    /// The files of four replicas with free ports, settled for tests. None runs yet.
     pub(crate) fn new(durability: Durability) -> Self {
+        let processes = Self::with_defaults(durability);
+        processes.settle();
+        processes
+    }
+
+    /// The files of four replicas as the program writes them.
+    pub(crate) fn with_defaults(durability: Durability) -> Self {
         let processes = Self { directory: new_directory(), replicas: vec![None, None, None, None] };
         let output = quorate(&["testnet", "init", processes.dir(), "--durability", durability.name()]);
         assert!(output.status.success(), "{output:?}");
-        processes.settle();
         processes
     }
 

@@ -28,6 +28,9 @@ const GATHERED_BYTES_MAX: u64 = 256 << 10;
 /// A chunk's digest and length before its bytes.
 const ENTRY_BYTES: usize = 36;
 
+/// The bytes of an application and of a session table.
+type Contents = (Vec<u8>, Vec<u8>);
+
 /// A replica's states.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
