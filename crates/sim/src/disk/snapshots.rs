@@ -55,8 +55,6 @@ struct Place {
     bytes: u32,
 }
 
-/// The application's bytes and the session table's.
-type Contents = (Vec<u8>, Vec<u8>);
 /// A state's chunks by their digests.
 type Chunks = BTreeMap<Digest, Bytes>;
 
