@@ -120,7 +120,8 @@ impl Replica {
     /// Asks for what is missing, looks into the next page, or installs what is complete.
     pub(crate) fn try_gather(&mut self) -> bool {
         let Some(transfer) = &mut self.transfer else { return false };
-        if self.checkpoints.diverged.is_none() && transfer.height() <= self.blocks.tip().0 {
+        let is_overtaken = transfer.height() <= self.blocks.tip().0;
+        if self.checkpoints.diverged.is_none() && is_overtaken && !mutation::is(Mutation::InstalledBelow) {
             // Blocks came sooner.
             if !matches!(transfer.stage, Stage::Installing(_)) {
                 self.abandon_transfer();

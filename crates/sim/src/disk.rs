@@ -216,3 +216,71 @@ impl std::fmt::Display for DiskError {
 
 /// So small that a short run fills several segments.
 const SEGMENT_BYTES_MAX: u64 = 8 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_store::Owner;
+    use quorate_types::{Digest, PublicKey, View};
+
+    fn disk() -> Disk {
+        let owner = Owner { cluster: Digest([1; 32]), replica: PublicKey([2; 32]) };
+        Disk::initialised(LogIdentity { owner, mark: 3 }, 0)
+    }
+
+    fn views(disk: &mut Disk) -> Vec<u64> {
+        let records = disk.recover().expect("it is intact").records.into_iter();
+        records
+            .filter_map(|record| if let Record::Entered(View(view)) = record { Some(view) } else { None })
+            .collect()
+    }
+
+    /// A crash with a fate of one's own: 0 loses all that was not synced.
+    fn crash(disk: &mut Disk, fate: u64) {
+        disk.close();
+        disk.log_files.power_on(&mut |_| fate);
+    }
+
+    #[test]
+    fn a_crash_loses_what_was_not_synced() {
+        let mut disk = disk();
+        disk.recover().expect("it is new");
+        disk.append(2, &Record::Entered(View(1)));
+        assert_eq!(disk.begin_sync(), Ok(Some(2)));
+        disk.append(3, &Record::Entered(View(2)));
+        assert_eq!(disk.begin_sync(), Ok(None), "one sync runs at a time");
+        disk.end_sync(2).expect("it works");
+        assert_eq!(disk.begin_sync(), Ok(Some(3)));
+        crash(&mut disk, 0);
+        assert_eq!(views(&mut disk), [1]);
+    }
+
+    #[test]
+    fn what_was_not_synced_may_survive() {
+        let mut disk = disk();
+        disk.recover().expect("it is new");
+        disk.append(2, &Record::Entered(View(1)));
+        assert_eq!(disk.begin_sync(), Ok(Some(2)));
+        crash(&mut disk, u64::MAX);
+        assert_eq!(views(&mut disk), [1]);
+    }
+
+    #[test]
+    fn a_wiped_disk_is_empty_or_looks_initialised() {
+        let mut disk = disk();
+        disk.wipe(false);
+        assert!(disk.recover().expect("empty").records.is_empty());
+        disk.wipe(true);
+        assert_eq!(disk.recover().expect("a mark").records, [Record::Init]);
+    }
+
+    #[test]
+    fn what_is_lost_although_it_was_synced_is_told() {
+        let mut disk = disk();
+        disk.recover().expect("it is new");
+        disk.append(2, &Record::Entered(View(1)));
+        disk.begin_sync().and_then(|_| disk.end_sync(2)).expect("it works");
+        disk.log_files.wipe();
+        assert!(matches!(disk.recover(), Err(DiskError::Wrong(_))));
+    }
+}

@@ -66,7 +66,7 @@ impl Episodes {
     /// Somebody is cut off for so long that the others' logs begin above its own end, and maybe loses power while it
     /// catches up.
     fn draw_laggards(&mut self) {
-        if !self.random.chance(300) {
+        if !self.random.chance(400) {
             return;
         }
         let begin = self.random.between(1_000, 30_000);
@@ -76,8 +76,9 @@ impl Episodes {
         let laggard = late[0];
         self.push(begin, Fault::Partition { groups: vec![late, others] });
         self.push(end, Fault::Restore);
-        if self.random.chance(400) {
-            let crash = end + self.random.between(1_000, 60_000);
+        if self.random.chance(500) {
+            // While it fetches, or soon after it installed.
+            let crash = end + self.random.between(1_000, 150_000);
             let after = self.random.between(1_000, 30_000);
             self.crash(laggard, crash, crash + after);
         }

@@ -48,7 +48,7 @@ pub use clients::Workload;
 pub use costs::{Costs, Span};
 pub use delays::{BlockTimes, Delays};
 pub use disk::Part;
-pub use faults::{Fault, TimedFault};
+pub use faults::{Fault, Operation, TimedFault};
 pub use guards::Guard;
 #[cfg(feature = "mutations")]
 pub use guards::remove as remove_guard;

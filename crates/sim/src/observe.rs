@@ -31,6 +31,8 @@ pub enum Observation<'a> {
     StateDurable(ReplicaId, Height, Digest),
     /// What any replica's disk holds after its log was cut: records and states.
     DiskUse(ReplicaId, u64, u64),
+    /// How many bytes of a state a replica took from others since it began, and how many that state has.
+    Gathered(ReplicaId, u64, u64),
     /// Any replica stopped because its disk failed, and says so.
     DiskFailed(ReplicaId, &'a str),
     /// A replica cut its log and needs states from this height on.

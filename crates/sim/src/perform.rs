@@ -30,7 +30,9 @@ impl World {
                 }
             }
             Action::StoreChunk(id, bytes) => {
-                self.use_states(replica, |states| states.store(&id, &bytes));
+                if let Some((taken, bytes)) = self.use_states(replica, |states| states.store(&id, &bytes)) {
+                    self.observe_of(replica, Observation::Gathered(replica, taken, bytes));
+                }
             }
             Action::Install(head) => self.install(replica, head),
             Action::ReadChunks(to, digests) => self.read_chunks(replica, to, digests),

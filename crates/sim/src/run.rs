@@ -2,7 +2,7 @@
 
 use quorate_attack::Attack;
 use quorate_consensus::Timing;
-use quorate_machine::{ApplicationFactory, Typed};
+use quorate_machine::ApplicationFactory;
 use quorate_types::message::Message;
 use quorate_types::{Height, ReplicaId};
 use std::collections::BTreeSet;
@@ -147,17 +147,7 @@ impl<'a> Run<'a> {
         self.world.observe(Observation::Settled);
         self.demand_one(bound(1));
         self.converge(self.world.now + bound(0));
-        self.judge_states();
-    }
-
-    /// Shows the invariants in which state every honest replica is.
-    fn judge_states(&mut self) {
-        for replica in honest(&self.world).collect::<Vec<_>>() {
-            let host = &self.world.hosts[replica.index()];
-            let Some(state) = Typed::<Tally>::machine_in(host.application()).cloned() else { continue };
-            let executed = host.status().executed;
-            self.world.observe(Observation::Final(replica, executed, &state));
-        }
+        self.world.judge_states();
     }
 
     /// Lets every client make one more request.

@@ -15,6 +15,8 @@ use std::time::Duration;
 use crate::clients::Workload;
 use crate::costs::Costs;
 use crate::delays::Delays;
+use crate::disk::Part;
+use crate::faults::Fault;
 use crate::history::History;
 use crate::network::NetworkParameters;
 use crate::observe::Violation;
@@ -174,6 +176,27 @@ impl Sim {
         self.world.heal();
     }
 
+    /// Lets a fault of plans strike.
+    pub fn strike(&mut self, fault: &Fault) {
+        self.start();
+        self.world.strike(fault);
+    }
+
+    /// Runs until all honest replicas have executed the same blocks, and compares their states with what the blocks of
+    /// the whole run lead to. Only for clusters that add numbers.
+    ///
+    /// # Errors
+    /// A property was broken, or they do not meet within [`WAIT_MAX`].
+    pub fn settle(&mut self) -> Result<(), Violation> {
+        self.run_until(|sim| {
+            let honest = || sim.history().honest().map(|replica| (sim.is_up(replica), sim.status(replica)));
+            let highest = honest().map(|(_, status)| status.committed).max();
+            honest().all(|(is_up, status)| is_up && Some(status.executed) == highest && !status.is_recovering)
+        })?;
+        self.world.judge_states();
+        self.check()
+    }
+
     /// Replaces the network's behaviour.
     pub fn set_network(&mut self, parameters: NetworkParameters) {
         self.world.network.become_like(parameters);
@@ -213,7 +236,13 @@ impl Sim {
     /// # Errors
     /// A property was broken, or a request is still open after [`WAIT_MAX`].
     pub fn run_until_done(&mut self) -> Result<(), Violation> {
-        self.run_until(|sim| sim.world.clients.iter().all(|client| client.outstanding.is_empty()))
+        self.run_until(Self::is_idle)
+    }
+
+    /// Whether every request has ended.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.world.clients.iter().all(|client| client.outstanding.is_empty())
     }
 
     /// Whether no property was broken so far.
@@ -233,6 +262,21 @@ impl Sim {
     #[must_use]
     pub fn status(&self, id: ReplicaId) -> ReplicaStatus {
         self.world.hosts[id.index()].status()
+    }
+    /// Whether something happened at least once: see [`crate::Report::happened`].
+    #[must_use]
+    pub fn happened(&self, what: &str) -> bool {
+        self.world.counters.happened.contains(what)
+    }
+    /// How many operations that change it a replica's disk has seen.
+    #[must_use]
+    pub fn disk_operations(&self, id: ReplicaId, part: Part) -> u64 {
+        self.world.hosts[id.index()].disk.files(part).operations()
+    }
+    /// Whether a replica's process runs.
+    #[must_use]
+    pub fn is_up(&self, id: ReplicaId) -> bool {
+        self.world.hosts[id.index()].is_up()
     }
     /// Every replica's number.
     #[must_use]
@@ -324,6 +368,21 @@ impl SimReplica<'_> {
     /// Ends its process: what was not synced is lost. Nothing happens if it does not run.
     pub fn stop(&mut self) -> &mut Self {
         self.world.crash(self.id);
+        self
+    }
+    /// Ends its process; the operating system still writes what it was told.
+    pub fn kill(&mut self) -> &mut Self {
+        self.world.kill(self.id);
+        self
+    }
+    /// From now on it counts as Byzantine, whatever it does.
+    pub fn distrust(&mut self) -> &mut Self {
+        self.world.distrust(self.id);
+        self
+    }
+    /// Starts its process if it does not run.
+    pub fn start(&mut self) -> &mut Self {
+        self.world.start_replica(self.id);
         self
     }
     /// Starts its process from its disk, after ending the one that may run.

@@ -2,7 +2,7 @@
 //! the machine that it is for, and performs what that machine wants done.
 
 use quorate_consensus::{Input, Peer, client::ClientInput};
-use quorate_machine::ApplicationFactory;
+use quorate_machine::{ApplicationFactory, Typed};
 use quorate_types::message::{ClientMessage, Message};
 use quorate_types::{Authenticated, Evidence, Rejection, ReplicaId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,7 @@ use crate::observe::{Observation, Violation};
 use crate::queue::{Event, Queue};
 use crate::setup::Setup;
 use crate::stream::Stream;
+use crate::tally::Tally;
 
 /// Most events of one run; who needs more runs in circles.
 pub const EVENTS_MAX: u64 = 2_000_000;
@@ -299,6 +300,16 @@ impl World {
     pub(crate) fn observe_of(&mut self, replica: ReplicaId, observation: Observation<'_>) {
         if self.is_trusted(replica) {
             self.observe(observation);
+        }
+    }
+
+    /// Shows the invariants in which state every honest replica is.
+    pub(crate) fn judge_states(&mut self) {
+        for replica in self.invariants.history().honest().collect::<Vec<_>>() {
+            let host = &self.hosts[replica.index()];
+            let Some(state) = Typed::<Tally>::machine_in(host.application()).cloned() else { continue };
+            let executed = host.status().executed;
+            self.observe(Observation::Final(replica, executed, &state));
         }
     }
 

@@ -1,9 +1,13 @@
-//! Would the simulator notice? Each seeded bug of the core must be caught within a number of seeds.
+//! Would the simulator notice? Each seeded bug of core, log and driver must be caught within a number of seeds, or by a script.
+
+mod scenarios;
 
 use quorate_attack::Attack;
-use quorate_consensus::mutation::{Mutation, select};
-use quorate_sim::{AttackChoice, Crypto, Plan, Sim, Violation, run};
-use quorate_types::ReplicaId;
+use quorate_consensus::mutation::{self as core, Mutation};
+use quorate_sim::{AttackChoice, Crypto, Guard, Plan, Sim, Violation, remove_guard, run};
+use quorate_store::mutation::{self as store, Mutation as StoreMutation};
+use quorate_store::{DiskLog, Fault, FaultyDisk, Log, LogIdentity, LogSettings, Owner, Position, StoreError};
+use quorate_types::{Digest, Frame, PublicKey, ReplicaId};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,15 +15,54 @@ use std::time::Duration;
 /// Seeds after which a bug counts as not caught.
 const SEEDS_MAX: u64 = 10_000;
 
-/// Bugs that need more patience than a plan has; a scenario of their own shows them.
-const SLOW: &[Mutation] = &[Mutation::OnlyLatestViewChange];
+/// A seeded bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Bug {
+    Core(Mutation),
+    Log(StoreMutation),
+    Driver(Guard),
+}
+
+/// Bugs that need more patience than a plan has, or a disk that counts as Byzantine anyway; a script of their own shows them.
+const SCRIPTED: &[Bug] = &[
+    Bug::Core(Mutation::OnlyLatestViewChange),
+    Bug::Core(Mutation::RollbackUnnoticed),
+    Bug::Log(StoreMutation::PositionUnchecked),
+    Bug::Log(StoreMutation::TailKept),
+    Bug::Log(StoreMutation::DamageCut),
+    Bug::Driver(Guard::DigestOfChunks),
+];
+
+/// Every bug.
+fn all() -> impl Iterator<Item = Bug> {
+    let core = Mutation::ALL.iter().copied().map(Bug::Core);
+    let log = StoreMutation::ALL.iter().copied().map(Bug::Log);
+    core.chain(log).chain(Guard::ALL.iter().copied().map(Bug::Driver))
+}
+
+/// Selects one bug, or none, for this thread.
+fn select(bug: Option<Bug>) {
+    core::select(if let Some(Bug::Core(mutation)) = bug { Some(mutation) } else { None });
+    store::select(if let Some(Bug::Log(mutation)) = bug { Some(mutation) } else { None });
+    remove_guard(if let Some(Bug::Driver(guard)) = bug { Some(guard) } else { None });
+}
+
+impl std::fmt::Display for Bug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Core(mutation) => write!(f, "{mutation:?}"),
+            Self::Log(mutation) => write!(f, "{mutation:?}"),
+            Self::Driver(guard) => write!(f, "{guard:?}"),
+        }
+    }
+}
 
 /// Names the only bug to hunt, if it is set.
 const ONLY: &str = "QUORATE_MUTATION";
 
 /// Runs seeds with one bug until a property breaks. The selector belongs to this thread.
-fn hunt(mutation: Mutation) -> Option<(u64, Violation)> {
-    select(Some(mutation));
+fn hunt(bug: Bug) -> Option<(u64, Violation)> {
+    select(Some(bug));
     let found = (0..SEEDS_MAX).find_map(|seed| {
         let report = run(&Plan::generate(seed, 4, Crypto::Fast, AttackChoice::All));
         report.violation.map(|(violation, _)| (seed + 1, violation))
@@ -31,25 +74,24 @@ fn hunt(mutation: Mutation) -> Option<(u64, Violation)> {
 #[test]
 fn every_seeded_bug_is_caught() {
     let only = std::env::var(ONLY).ok();
-    let is_wanted = |mutation: &&Mutation| only.as_ref().is_none_or(|name| format!("{mutation:?}") == *name);
-    let is_seen = |mutation: &&Mutation| !SLOW.contains(mutation);
-    let mutations: Vec<Mutation> = Mutation::ALL.iter().filter(is_wanted).filter(is_seen).copied().collect();
+    let is_wanted = |bug: &Bug| only.as_ref().is_none_or(|name| bug.to_string() == *name);
+    let bugs: Vec<Bug> = all().filter(is_wanted).filter(|bug| !SCRIPTED.contains(bug)).collect();
     let (next, caught) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(mutation) = mutations.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = hunt(*mutation);
-                    report(&row(*mutation, &found));
-                    caught.lock().expect("no thread panicked").push((*mutation, found));
+                while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let found = hunt(*bug);
+                    report(&row(*bug, &found));
+                    caught.lock().expect("no thread panicked").push((*bug, found));
                 }
             });
         }
     });
     let mut caught = caught.into_inner().expect("no thread panicked");
-    caught.sort_by_key(|(mutation, _)| *mutation);
-    let rows = caught.iter().map(|(mutation, found)| row(*mutation, found));
+    caught.sort_by_key(|(bug, _)| *bug);
+    let rows = caught.iter().map(|(bug, found)| row(*bug, found));
     let table = rows.collect::<Vec<_>>().join("\n");
     assert!(
         caught.iter().all(|(_, found)| found.is_some()),
@@ -57,8 +99,8 @@ fn every_seeded_bug_is_caught() {
     );
 }
 
-fn row(mutation: Mutation, found: &Option<(u64, Violation)>) -> String {
-    let name = format!("{mutation:?}");
+fn row(bug: Bug, found: &Option<(u64, Violation)>) -> String {
+    let name = bug.to_string();
     match found {
         Some((seeds, violation)) => format!("{name:<24} {seeds:>6}  {}", violation.property),
         None => format!("{name:<24}   NOT CAUGHT in {SEEDS_MAX} seeds"),
@@ -71,8 +113,8 @@ fn report(row: &str) {
 }
 
 /// One replica is alone for long with work to do, then has to meet the two others; the fourth is silent.
-fn meet_again(mutation: Option<Mutation>) -> bool {
-    select(mutation);
+fn meet_again(bug: Option<Bug>) -> bool {
+    select(bug);
     let mut sim = Sim::new(4, 1);
     sim.byzantine(ReplicaId(3), Attack::Silent);
     sim.client("alice").submit(1);
@@ -96,5 +138,97 @@ fn meet_again(mutation: Option<Mutation>) -> bool {
 #[test]
 fn replicas_that_drifted_apart_meet_again() {
     assert!(meet_again(None));
-    assert!(!meet_again(Some(Mutation::OnlyLatestViewChange)), "not caught");
+    assert!(!meet_again(Some(Bug::Core(Mutation::OnlyLatestViewChange))), "not caught");
+}
+
+/// Whether one of several scripts fails with a bug, when all pass without it.
+fn is_caught<T>(
+    bug: Bug,
+    script: impl Fn(u64) -> Result<T, Violation>,
+    mut cases: impl Iterator<Item = u64> + Clone,
+) -> bool {
+    for case in cases.clone() {
+        if let Err(violation) = script(case) {
+            panic!("case {case} fails without the bug: {violation}");
+        }
+    }
+    select(Some(bug));
+    let is_caught = cases.any(|case| script(case).is_err());
+    select(None);
+    is_caught
+}
+
+#[test]
+fn a_rolled_back_replica_is_told() {
+    let script = |_| scenarios::rolled_back_replica_is_told(scenarios::R3);
+    assert!(is_caught(Bug::Core(Mutation::RollbackUnnoticed), script, 0..1));
+}
+
+#[test]
+fn a_flipped_bit_in_states_is_noticed() {
+    let bits = (0..200).map(|at| at * 131);
+    assert!(is_caught(Bug::Driver(Guard::DigestOfChunks), scenarios::flipped_bit_in_states, bits));
+}
+
+#[test]
+fn a_flipped_bit_in_a_log_is_not_taken_for_a_torn_tail() {
+    assert!(is_caught(Bug::Log(StoreMutation::DamageCut), scenarios::flipped_bit_in_log, 13_000..13_001));
+}
+
+/// Of two records that were never synced, the power leaves the second. When another record takes the first one's place, the
+/// second must not come back behind it.
+fn is_tail_cut() -> bool {
+    let disk = FaultyDisk::new();
+    let mut log = open_log(&disk).expect("the disk is new");
+    log.append_all(&[record(1), record(2)]).expect("there is room");
+    // Torn: the first record's sectors are lost, and the second one's survive.
+    let mut choices = [0, 1, 0, 0, 0, 0, 1, 1, 1, 1].into_iter();
+    disk.power_on(&mut |possibilities| choices.next().unwrap_or(possibilities - 1));
+    let mut log = open_log(&disk).expect("nothing durable is damaged");
+    assert_eq!(log.end(), Position(0), "the first record is gone");
+    log.append(record(4)).and_then(|_| log.sync()).expect("there is room");
+    drop(log);
+    open_log(&disk).expect("nothing durable is damaged").end() == Position(1)
+}
+
+fn open_log(disk: &FaultyDisk) -> Result<DiskLog, StoreError> {
+    let owner = Owner { cluster: Digest([1; 32]), replica: PublicKey([2; 32]) };
+    let settings = LogSettings { reserve_bytes: 0, ..LogSettings::default() };
+    DiskLog::open(Box::new(disk.files()), LogIdentity { owner, mark: 3 }, settings)
+}
+
+/// A record that fills four sectors with what stands before it.
+fn record(byte: u8) -> Frame {
+    Frame { head: vec![byte; 2048 - 48].into(), payload: bytes::Bytes::new() }
+}
+
+#[test]
+fn what_follows_a_torn_record_does_not_come_back() {
+    assert!(is_tail_cut());
+    select(Some(Bug::Log(StoreMutation::TailKept)));
+    let is_cut = is_tail_cut();
+    select(None);
+    assert!(!is_cut, "not caught");
+}
+
+/// A record comes to the place of an earlier one of the same length: it is intact, and not the one that belongs there.
+fn is_misdirection_noticed() -> bool {
+    let disk = FaultyDisk::new();
+    let mut log = open_log(&disk).expect("the disk is new");
+    log.append_all(&[record(1), record(2)]).and_then(|_| log.sync()).expect("there is room");
+    let (file, _) = disk.list().remove(0);
+    disk.plan(disk.operations(), Fault::Misdirected { file, offset: 3 * 512 });
+    log.append(record(3)).and_then(|_| log.sync()).expect("nothing tells");
+    drop(log);
+    let read = open_log(&disk).and_then(|log| log.read(Position(0))?.next().transpose());
+    read.map_or(true, |first| first == Some((Position(0), record(1))))
+}
+
+#[test]
+fn a_misdirected_record_is_noticed() {
+    assert!(is_misdirection_noticed());
+    select(Some(Bug::Log(StoreMutation::PositionUnchecked)));
+    let is_noticed = is_misdirection_noticed();
+    select(None);
+    assert!(!is_noticed, "not caught");
 }

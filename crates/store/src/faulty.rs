@@ -4,7 +4,7 @@
 //! It decides nothing by itself. Which operation fails is [planned](FaultyDisk::plan); what a loss of power
 //! leaves of what was not synced is chosen by the caller's function, so that one seed gives one fate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -400,10 +400,7 @@ impl Directory {
         for file in self.files.values_mut() {
             file.settle(choose);
         }
-        let mut names: Vec<String> = self.names.keys().chain(self.durable_names.keys()).cloned().collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
+        for name in self.names.keys().chain(self.durable_names.keys()).cloned().collect::<BTreeSet<_>>() {
             let (new, old) = (self.names.get(&name).copied(), self.durable_names.get(&name).copied());
             let kept = if new == old || pick(choose, 2) == 1 { new } else { old };
             match kept {
@@ -432,8 +429,7 @@ impl File {
     fn settle(&mut self, choose: &mut dyn FnMut(u64) -> u64) {
         while !self.pending.is_empty() {
             let next = pick(choose, self.pending.len() as u64);
-            // The possibilities are counted from the last change, so that 'always the last possibility' keeps
-            // the order.
+            // Counted from the last change, so that 'always the last possibility' keeps the order.
             let at = self.pending.len() - 1 - usize::try_from(next).unwrap_or(0);
             self.pending.remove(at).settle(&mut self.durable, choose);
         }

@@ -45,7 +45,7 @@ pub(crate) const PREFIX_BYTES: usize = 48;
 /// Records begin at multiples of it.
 pub(crate) const ALIGNMENT: usize = 8;
 
-const MAGIC: &[u8; 8] = b"QUORLOG\n";
+pub(crate) const MAGIC: &[u8; 8] = b"QUORLOG\n";
 /// Bytes of the first sector that are not zero.
 const SECTOR_USED: usize = 108;
 /// Bytes of a sector with a front that are not zero.

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::io;
 
 use crate::format::{
-    ALIGNMENT, FORMAT_VERSION, Format, Front, HEAD_BYTES, HeadFault, LogIdentity, PREFIX_BYTES, Prefix,
-    SECTOR_BYTES, Sector, segment_name, segment_number,
+    ALIGNMENT, FORMAT_VERSION, Format, Front, HEAD_BYTES, HeadFault, LogIdentity, MAGIC, PREFIX_BYTES,
+    Prefix, SECTOR_BYTES, Sector, segment_name, segment_number,
 };
 use crate::mutation::{self, Mutation};
 use crate::{Files, Position, StoreError};
@@ -212,10 +212,12 @@ fn read_head(files: &dyn Files, identity: LogIdentity, number: u64) -> Result<Op
     let present = usize::try_from(file_length).map_or(HEAD_BYTES, |length| length.min(HEAD_BYTES));
     let mut bytes = [0; HEAD_BYTES];
     read(files, &name, 0, &mut bytes[..present])?;
-    let is_creation = file_length <= HEAD_BYTES as u64 && present.is_multiple_of(SECTOR_BYTES);
+    // A full disk may cut the first write anywhere.
+    let is_creation = file_length <= HEAD_BYTES as u64;
     let first = match format.parse_head(&sector(&bytes, 0)) {
         Ok(first) => Some(first),
-        Err(_) if is_creation && bytes[..SECTOR_BYTES].iter().all(|byte| *byte == 0) => None,
+        Err(_) if is_creation && sector(&bytes, 0) == [0; SECTOR_BYTES] => None,
+        Err(_) if present < SECTOR_BYTES && MAGIC.starts_with(&bytes[..present.min(MAGIC.len())]) => None,
         Err(fault) => return Err(head_error(fault, &name)),
     };
     let parse = |slot: usize| {

@@ -490,3 +490,24 @@ fn a_reserve_that_comes_back_behind_a_segment_is_no_damage() {
     let log = open_with(&disk, settings).unwrap();
     assert_eq!(held(&log).unwrap(), [(0, record(0, 500)), (1, record(1, 3000))]);
 }
+
+/// The disk is full when a segment is begun, and the power fails before its remains are removed.
+#[test]
+fn a_segment_that_found_no_room_is_no_damage() {
+    for room in [0, 7, 100, 200, 445, 512, 600, 1024, 1300] {
+        let disk = FaultyDisk::new();
+        let mut log = open(&disk).unwrap();
+        log.append(record(0, 500)).unwrap();
+        log.sync().unwrap();
+        disk.set_bytes_max(Some(disk.bytes() + room));
+        // The next append rolls: sync, create, write, and remove what was written.
+        disk.plan(disk.operations() + 3, Fault::PowerLoss);
+        assert!(log.append(record(1, 2500)).is_err(), "room for {room} bytes");
+        disk.set_bytes_max(None);
+        disk.power_on(&mut choices(1));
+        let mut log = open(&disk).unwrap_or_else(|error| panic!("room for {room} bytes: {error}"));
+        assert_eq!(held(&log).unwrap(), [(0, record(0, 500))]);
+        log.append(record(1, 2500)).unwrap();
+        log.sync().unwrap();
+    }
+}

@@ -43,6 +43,8 @@ pub(crate) struct Snapshots {
     target: Option<(Arc<StateHead>, SignedHeader)>,
     /// The length of what was gathered.
     gathered: u64,
+    /// Bytes that came in for the target.
+    taken: u64,
 }
 
 /// Where a chunk stands: in the state of a height, or among what is gathered.
@@ -66,6 +68,7 @@ impl Snapshots {
             chunks: BTreeMap::new(),
             target: None,
             gathered: 0,
+            taken: 0,
         };
         // What a process before this one could not make durable is durable now.
         snapshots.ask(|files| files.sync_directory())?;
@@ -137,7 +140,7 @@ impl Snapshots {
         if self.gathered > GATHERED_BYTES_MAX {
             self.forget_gathered()?;
         }
-        self.target = Some((head, header));
+        (self.target, self.taken) = (Some((head, header)), 0);
         Ok(())
     }
 
@@ -155,8 +158,8 @@ impl Snapshots {
         Ok(Some(missing.copied().collect()))
     }
 
-    /// Keeps a chunk of the state that is gathered.
-    pub(crate) fn store(&mut self, chunk: &ChunkId, bytes: &[u8]) -> Result<(), DiskError> {
+    /// Keeps a chunk of the state that is gathered. Gives how many bytes came in for it, and how many it has.
+    pub(crate) fn store(&mut self, chunk: &ChunkId, bytes: &[u8]) -> Result<(u64, u64), DiskError> {
         if self.gathered == 0 {
             self.ask(|files| files.create(GATHERED))?;
         }
@@ -166,7 +169,11 @@ impl Snapshots {
         self.gathered += entry.len() as u64;
         let place = Place { state: None, offset: offset + ENTRY_BYTES as u64, bytes: chunk.bytes };
         self.chunks.insert(chunk.digest, place);
-        Ok(())
+        self.taken += u64::from(chunk.bytes);
+        let bytes = self.target.as_ref().map_or(0, |(head, _)| {
+            head.bytes() + head.pages().map(|page| u64::from(page.bytes)).sum::<u64>()
+        });
+        Ok((self.taken, bytes))
     }
 
     /// The bytes of a chunk, which have its digest; `None` if it is not there.

@@ -30,11 +30,17 @@ impl Invariant for DiskIsBounded {
         observation: &Observation<'_>,
         _: Option<BlockRef>,
     ) -> Result<(), Violation> {
-        let Observation::DiskUse(replica, records, states) = observation else { return Ok(()) };
-        if *records > RECORDS_MAX || *states > STATES_MAX {
-            let what = format!("replica {replica} keeps {records} records and {states} states after a cut");
-            return Err(Violation::of(PROPERTY, what));
-        }
-        Ok(())
+        let what = match observation {
+            Observation::DiskUse(replica, records, states)
+                if *records > RECORDS_MAX || *states > STATES_MAX =>
+            {
+                format!("replica {replica} keeps {records} records and {states} states after a cut")
+            }
+            Observation::Gathered(replica, bytes, state) if bytes > state => {
+                format!("replica {replica} keeps {bytes} bytes of chunks for a state of {state}")
+            }
+            _ => return Ok(()),
+        };
+        Err(Violation::of(PROPERTY, what))
     }
 }
