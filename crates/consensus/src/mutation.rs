@@ -72,6 +72,8 @@ mutations! {
     StateUnchecked,
     /// A chunk counts for what was asked for, whatever its digest (K3).
     ChunkUnchecked,
+    /// A state is installed below the executed height (K3).
+    InstalledBelow,
 }
 
 #[cfg(feature = "mutations")]
