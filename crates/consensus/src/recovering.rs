@@ -101,9 +101,15 @@ impl Replica {
         }
         let interval = self.config.timing.wish_interval;
         match self.peers.get(from).wish {
-            // The same, or what is left of it when more reports came.
-            Some((view, _)) if wish.view <= view => Ok(()),
-            Some((_, heard)) if heard.after(interval) > self.now => Err(Rejection::TooSoon),
+            Some((view, _)) if wish.view == view => Ok(()),
+            // What is left of it when more reports came may have to wait for the next hour, as it costs another view.
+            Some((view, heard)) if heard.after(interval) > self.now => {
+                if wish.view < view {
+                    Ok(())
+                } else {
+                    Err(Rejection::TooSoon)
+                }
+            }
             _ => {
                 self.verify(Peer::Replica(from), Unverified::Wish(wish));
                 Ok(())

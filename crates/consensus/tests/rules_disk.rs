@@ -2,7 +2,7 @@
 
 mod common;
 use common::{Cluster, id};
-use quorate_consensus::{Input, Record, Recovered};
+use quorate_consensus::{Cause, Event, Input, Record, Recovered};
 use quorate_types::View;
 use quorate_types::message::Message;
 use std::time::Duration;
@@ -338,6 +338,28 @@ fn d3_a_wish_is_heard_once_an_hour() {
     let again = wish(&cluster, 8);
     cluster.deliver(3, 1, Message::Wish(again));
     assert!(cluster.hosts[1].replica.status().asked > View(1));
+}
+
+/// [D3] [X1] A wish that became lower when more reports came is heard in the next hour like any other.
+#[test]
+fn d3_a_lower_wish_is_heard_in_the_next_hour() {
+    use quorate_types::{Statement, message::Wish};
+    let mut cluster = Cluster::new(4);
+    let wishes = |cluster: &mut Cluster, view: u64| {
+        let (epoch, view) = (cluster.membership.epoch(), View(view));
+        let signature = cluster.signed_by(3, &Statement::Wish { epoch, view });
+        cluster.deliver(3, 1, Message::Wish(Wish { epoch, view, replica: id(3), signature }));
+    };
+    wishes(&mut cluster, 1_000_001);
+    cluster.enter(1, 1, &[0, 1, 2]);
+    wishes(&mut cluster, 2);
+    assert_eq!(cluster.hosts[1].replica.status().asked, View(1), "one view an hour");
+    cluster.pass(Duration::from_secs(3601));
+    let view = cluster.hosts[1].replica.status().asked;
+    cluster.enter(1, view.0, &[0, 1, 2]);
+    wishes(&mut cluster, view.0 + 1);
+    let wished = Event::ViewChange { view: view.next(), cause: Cause::Wish };
+    assert!(cluster.hosts[1].events.contains(&wished));
 }
 
 /// [D2] [V6] A vote that was durable and had not left when the replica stopped leaves when it starts, not later:
