@@ -96,7 +96,9 @@ impl Replica {
                 self.ask_chains();
             }
             // Who says to serve blocks need not do it.
-            if !is_served || self.catch_up.periods_behind > PERIODS_FOR_BLOCKS {
+            let is_denied =
+                self.catch_up.periods_behind > PERIODS_FOR_BLOCKS && !self.is_waiting_for_itself();
+            if !is_served || is_denied {
                 self.begin_transfer();
             }
         } else {

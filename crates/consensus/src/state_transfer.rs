@@ -145,11 +145,11 @@ impl Replica {
     }
 
     fn abandon_transfer(&mut self) {
-        let is_begun = matches!(self.transfer.take(), Some(Transfer { stage: Stage::Chunks(_), .. }));
-        self.timers.stop(Timer::Transfer);
-        if is_begun {
+        // Also without chunks in this one: it may have taken the place of another.
+        if self.transfer.take().is_some() {
             self.outbox.push(Action::AbandonTransfer);
         }
+        self.timers.stop(Timer::Transfer);
     }
 
     /// [K3] Above the executed height only, but for a state that is known to be wrong (K2).
@@ -184,6 +184,7 @@ impl Replica {
             self.restart_chain_on_tip();
         }
         self.event(Event::Installed(head.height, head.root()));
+        self.compare_with_certified(head.height);
         self.vote_for_checkpoint(head.height);
         self.cut_at(head.height, head.height);
         // What is above it is asked for at once.

@@ -68,6 +68,9 @@ impl Replica {
         if self.view.asked > View(0) && self.view.asked > self.view.entered {
             return true;
         }
+        if self.is_waiting_for_itself() {
+            return false;
+        }
         let is_first_open = self.view.entered > View(0) && self.chain.first.is_none_or(|first| first > tip);
         let is_view_open = is_first_open && !self.is_tip_of_view();
         if is_view_open || self.chain.top().0 > tip || self.has_wish() {
@@ -75,6 +78,11 @@ impl Replica {
         }
         let (executor, now) = (&self.executor, self.now);
         self.pool.has_work(|bundle| executor.would_execute(now, bundle))
+    }
+
+    /// Whether its own state machine or disk is what it waits for: then it blames nobody.
+    pub(crate) fn is_waiting_for_itself(&self) -> bool {
+        self.blocks.tip().0 > self.executor.executed().plus(self.config.parameters.window / 2)
     }
 
     /// Whether a block of the present view is committed, which commits its first block too.
@@ -108,7 +116,8 @@ impl Replica {
 
     /// [X1] The fairness clock also runs while every block's time lags behind the own clock.
     pub(crate) fn note_agreed_time(&mut self, time: Time) {
-        let is_lagging = time.after(self.config.parameters.clock_bound()) < self.now;
+        let is_late = time.after(self.config.parameters.clock_bound()) < self.now;
+        let is_lagging = is_late && !self.is_waiting_for_itself();
         if is_lagging {
             // It is new blocks that count: while there are none, nothing lags.
             let since = *self.view.patience.lags_since.get_or_insert(self.now);
@@ -140,6 +149,9 @@ impl Replica {
         // What would no longer execute is no reason to blame anybody.
         let (executor, now) = (&self.executor, self.now);
         self.pool.drop_waiting_unless(|bundle| executor.would_execute(now, bundle));
+        if self.is_waiting_for_itself() {
+            return self.timers.set(Timer::Fairness, now.after(self.config.timing.fairness_timeout));
+        }
         match self.fairness_deadline() {
             Some(deadline) if deadline <= self.now => self.depose_primary(Cause::Fairness),
             Some(deadline) => self.timers.set(Timer::Fairness, deadline),

@@ -49,7 +49,8 @@ impl Replica {
             return;
         }
         // A status that was on its way before this start, or before the peer heard of it, says nothing of what it saw.
-        if status.echo.is_none_or(|(clock, _)| clock < self.waking.started) {
+        let told = self.waking.started..=self.now;
+        if status.echo.is_none_or(|(clock, _)| !told.contains(&clock)) {
             self.send_status(from);
             self.send_to(from, Message::Fetch(Fetch::Status));
             return;

@@ -383,3 +383,33 @@ fn d2_a_crash_at_every_single_record_around_a_cut_breaks_no_promise() {
         }
     }
 }
+
+/// [K1] [X1] A replica whose disk is slow commits a window ahead of its state machine, no more, and blames nobody for
+/// it; once its disk is done it follows.
+#[test]
+fn k1_who_waits_for_its_own_disk_blames_nobody() {
+    let protocol = quorate_types::ProtocolParameters {
+        checkpoint_interval: 4,
+        window: 16,
+        ..quorate_types::ProtocolParameters::default()
+    };
+    let mut cluster = Cluster::with(4, protocol);
+    cluster.hosts[2].is_snapshotting = false;
+    cluster.run_requests(1..=40);
+    for number in 41..=60 {
+        cluster.request(2, number);
+        cluster.run_requests(number..=number);
+        for _ in 0..10 {
+            cluster.pass(Duration::from_millis(100));
+            cluster.run_until(20, |_| false);
+        }
+    }
+    assert_eq!((cluster.hosts[2].executed.len(), cluster.committed(2).0), (8, 24));
+    assert_eq!(cluster.hosts[2].replica.status().asked, View(0));
+    cluster.hosts[2].is_snapshotting = true;
+    for head in std::mem::take(&mut cluster.hosts[2].snapshots_waiting) {
+        cluster.give(2, Input::Snapshot(head));
+    }
+    assert!(cluster.run_until(3_000, |c| c.hosts[2].executed.len() >= 60));
+    assert_eq!(cluster.hosts[2].replica.status().asked, View(0));
+}

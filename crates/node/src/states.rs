@@ -82,3 +82,6 @@ impl ChunkSource for Chunks {
         self.0.chunk(&chunk.digest).map_err(io::Error::other)?.ok_or_else(missing)
     }
 }
+
+#[cfg(test)]
+mod tests;

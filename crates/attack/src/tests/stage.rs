@@ -148,7 +148,7 @@ pub(super) fn status(header: &Header) -> Message {
         base: Height(0),
         is_recovering: false,
         clock: Time(5),
-        echo: Some((Time(5), 0)),
+        echo: Some((Time(1), 0)),
         seen: None,
     })
 }

@@ -69,7 +69,12 @@ impl States for DiskStates {
     }
 
     fn abandon(&self) -> Result<(), String> {
-        self.gathered().take().map_or(Ok(()), |transfer| transfer.abandon().map_err(sentence))
+        let gathered = match self.gathered().take() {
+            Some(gathered) => Some(gathered),
+            // What a process before this one began.
+            None => self.store.resume_transfer().map_err(sentence)?,
+        };
+        gathered.map_or(Ok(()), |transfer| transfer.abandon().map_err(sentence))
     }
 
     fn look_into(&self, page: &ChunkId) -> Result<Option<Vec<ChunkId>>, String> {
@@ -103,6 +108,13 @@ impl States for DiskStates {
     }
 
     fn retain_from(&self, height: Height) -> Result<(), String> {
+        // An unfinished transfer that the chain has overtaken would keep its chunks for ever.
+        if self.gathered().is_none()
+            && let Some(left) = self.store.resume_transfer().map_err(sentence)?
+            && left.target().height() <= height
+        {
+            left.abandon().map_err(sentence)?;
+        }
         let kept: Vec<Height> = self.store.heights().into_iter().filter(|kept| *kept >= height).collect();
         self.store.retain(&kept).map_err(sentence)
     }
