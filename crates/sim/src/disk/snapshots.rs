@@ -203,9 +203,13 @@ impl Snapshots {
             }
             chunks.insert(page.digest, listed);
         }
-        self.remove(head.height)?;
-        self.write_state(&header, head, &chunks)?;
-        self.become_durable(header, head, Guard::SyncOfInstall)?;
+        // What is durable already stays as it is: it may have been vouched for.
+        let is_known = self.durable.get(&head.height).is_some_and(|(_, known)| known == head);
+        if !is_known {
+            self.remove(head.height)?;
+            self.write_state(&header, head, &chunks)?;
+            self.become_durable(header, head, Guard::SyncOfInstall)?;
+        }
         self.forget_gathered()?;
         Ok(Some(contents))
     }
