@@ -157,7 +157,7 @@ impl Replica {
         let Some(transfer) = &mut self.transfer else { return };
         let Stage::Chunks(gathering) = &transfer.stage else { return };
         let (head, header) = (Arc::clone(&gathering.head), gathering.header);
-        let is_behind = head.height > self.executor.executed();
+        let is_behind = head.height > self.executor.executed() || mutation::is(Mutation::InstalledBelow);
         if !is_behind && self.checkpoints.diverged.is_none() {
             return self.abandon_transfer();
         }
