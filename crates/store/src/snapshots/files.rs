@@ -120,7 +120,7 @@ impl Disk {
         Ok(bytes)
     }
 
-    fn stop(&self, name: &str, source: io::Error) -> SnapshotError {
+    pub(super) fn stop(&self, name: &str, source: io::Error) -> SnapshotError {
         // [D4] The system may have dropped the pages that it could not write, so that another sync would
         // succeed without them.
         self.is_stopped.store(true, Ordering::Release);

@@ -7,6 +7,7 @@
 
 use quorate_types::state::CHUNK_BYTES_MAX;
 use quorate_types::{ChunkId, Digest};
+use std::io;
 
 use super::SnapshotError;
 use super::files::{Disk, File, temporary};
@@ -17,6 +18,10 @@ const PACK_BYTES_MAX: u64 = if cfg!(test) { 64 << 10 } else { 256 << 20 };
 const PACK_CHUNKS_MAX: usize = 1 << 17;
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = if cfg!(test) { 2 << 10 } else { 1 << 20 };
+
+/// Bytes after which what was written is synced. A log on the same disk waits for all that is not, so a pack that was
+/// synced only once would hold up every vote for seconds.
+const UNSYNCED_BYTES_MAX: u64 = if cfg!(test) { 16 << 10 } else { 4 << 20 };
 
 const MAGIC: &[u8; 8] = b"QRTPACK\n";
 const MAGIC_END: &[u8; 8] = b"QRTPEND\n";
@@ -46,6 +51,9 @@ pub(super) struct PackWriter {
     file: Box<dyn File>,
     buffer: Vec<u8>,
     flushed: u64,
+    synced: u64,
+    /// A sync failed: what it covered may be gone, whatever a later one says.
+    is_spoilt: bool,
     chunks: Vec<ChunkId>,
 }
 
@@ -55,7 +63,7 @@ impl PackWriter {
         let mut buffer = Vec::with_capacity(BUFFER_BYTES + CHUNK_BYTES_MAX + ENTRY_BYTES);
         buffer.extend_from_slice(MAGIC);
         buffer.extend_from_slice(&FORMAT.to_le_bytes());
-        Ok(Self { number, file, buffer, flushed: 0, chunks: Vec::new() })
+        Ok(Self { number, file, buffer, flushed: 0, synced: 0, is_spoilt: false, chunks: Vec::new() })
     }
 
     pub(super) const fn number(&self) -> PackNumber {
@@ -95,6 +103,10 @@ impl PackWriter {
         self.file.write_at(&self.buffer, self.flushed).map_err(failed)?;
         self.flushed += self.buffer.len() as u64;
         self.buffer.clear();
+        if self.flushed - self.synced >= UNSYNCED_BYTES_MAX {
+            self.is_spoilt |= self.file.sync().is_err();
+            self.synced = self.flushed;
+        }
         Ok(())
     }
 
@@ -111,6 +123,10 @@ impl PackWriter {
     /// fails, for want of room say, it may be tried again.
     pub(super) fn seal(&mut self, disk: &Disk) -> Result<(), SnapshotError> {
         self.flush()?;
+        if self.is_spoilt {
+            let why = io::Error::other("a sync failed while it was written");
+            return Err(disk.stop(&temporary(&name(self.number)), why));
+        }
         let mut end = Vec::with_capacity(self.chunks.len() * ENTRY_BYTES + TRAILER_BYTES);
         self.chunks.iter().for_each(|chunk| end.extend_from_slice(&entry(chunk)));
         let digest = Digest::of_parts(INDEX_DOMAIN, &[&end]);
