@@ -107,8 +107,10 @@ fn a_disk_that_is_full_costs_the_new_snapshot_only() {
 #[test]
 fn after_a_failed_sync_nothing_more_is_written() {
     let cluster = Cluster::new("a");
-    let (old, new) = (State::numbered(&cluster, 1, 30, |_| 0), State::numbered(&cluster, 2, 30, |_| 1));
-    for sync_at in 1..=10 {
+    let (old, new) = (State::numbered(&cluster, 1, 30, |_| 0), State::numbered(&cluster, 2, 500, |_| 1));
+    let mut failed = 0;
+    // While the pack grows, when it is complete, and in the directory.
+    for sync_at in 1..=60 {
         let disk = CrashingDisk::default();
         let store = cluster.open(disk.boxed()).expect("an empty store");
         old.write(&cluster, &store).expect("room");
@@ -117,10 +119,13 @@ fn after_a_failed_sync_nothing_more_is_written() {
         if written.is_ok() {
             continue;
         }
+        failed += 1;
         assert!(matches!(written, Err(SnapshotError::SyncFailed { .. })), "{written:?}");
         assert!(matches!(store.begin().err(), Some(SnapshotError::Stopped)));
         assert!(matches!(store.retain(&[]), Err(SnapshotError::Stopped)));
         old.assert_held_by(&store);
         old.assert_held_by(&cluster.open(disk.boxed()).expect("one snapshot, or two"));
     }
+    // The first sync from each operation on fails; without those of a growing pack 21 would be told.
+    assert!(failed > 40, "{failed}");
 }
