@@ -88,7 +88,8 @@ impl Checkpoints {
         self.certificates.iter().rev().find(is_certified).map(|(height, _)| *height)
     }
 
-    /// Whether as many snapshots are being written as may be: the state machine waits for one of them.
+    /// Whether as many snapshots are being written as may be: at the next checkpoint the state machine waits for one
+    /// of them.
     pub(crate) fn is_writing_many(&self) -> bool {
         self.pending.len() >= PENDING_MAX
     }

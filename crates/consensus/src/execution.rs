@@ -65,6 +65,9 @@ impl Executor {
     pub(crate) const fn executed(&self) -> Height {
         self.executed
     }
+    pub(crate) const fn dispatched(&self) -> Height {
+        self.dispatched
+    }
     pub(crate) const fn sessions(&self) -> &SessionTable {
         &self.sessions
     }
@@ -96,15 +99,16 @@ impl Executor {
         bundle.requests().iter().any(|request| matches!(outlook(request.number), Outlook::Executes))
     }
 
-    /// [K1] Whether a checkpoint follows the block; a function of the chain alone.
-    fn count_towards_checkpoint(&mut self, bytes: usize) -> bool {
-        self.blocks_since += 1;
-        self.bytes_since += bytes as u64;
-        let is_due = self.blocks_since >= self.parameters.checkpoint_interval
-            || self.bytes_since >= self.parameters.checkpoint_bytes;
-        if is_due {
-            (self.blocks_since, self.bytes_since) = (0, 0);
-        }
+    /// [K1] Whether a checkpoint follows a block of so many bytes; a function of the chain alone.
+    const fn is_checkpoint_due(&self, bytes: usize) -> bool {
+        self.blocks_since + 1 >= self.parameters.checkpoint_interval
+            || self.bytes_since + bytes as u64 >= self.parameters.checkpoint_bytes
+    }
+
+    const fn count_towards_checkpoint(&mut self, bytes: usize) -> bool {
+        let is_due = self.is_checkpoint_due(bytes);
+        (self.blocks_since, self.bytes_since) =
+            if is_due { (0, 0) } else { (self.blocks_since + 1, self.bytes_since + bytes as u64) };
         is_due
     }
 }
@@ -156,10 +160,10 @@ impl Replica {
         let mut progress = false;
         while !self.executor.is_held
             && !self.executor.is_suspended
-            && !self.checkpoints.is_writing_many()
             && self.executor.running.len() < IN_EXECUTION_MAX
             && let Some(block) = self.blocks.committed_at(self.executor.dispatched.next())
             && let Some(batch) = block.batch().cloned()
+            && !(self.checkpoints.is_writing_many() && self.executor.is_checkpoint_due(batch.raw().len()))
         {
             let (height, digest, time) = (block.header().height, block.digest, block.header().time);
             self.executor.dispatched = height;

@@ -80,9 +80,12 @@ impl Replica {
         self.pool.has_work(|bundle| executor.would_execute(now, bundle))
     }
 
-    /// Whether its own state machine or disk is what it waits for: then it blames nobody.
+    /// Whether its own state machine or disk is what it waits for: then it blames nobody. Requests in committed blocks
+    /// that wait for a snapshot would execute, so without this they would count as work that the primary neglects.
     pub(crate) fn is_waiting_for_itself(&self) -> bool {
-        self.blocks.tip().0 > self.executor.executed().plus(self.config.parameters.window / 2)
+        let tip = self.blocks.tip().0;
+        let is_held = self.checkpoints.is_writing_many() && tip > self.executor.dispatched();
+        is_held || tip > self.executor.executed().plus(self.config.parameters.window / 2)
     }
 
     /// Whether a block of the present view is committed, which commits its first block too.

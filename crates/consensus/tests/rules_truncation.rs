@@ -73,7 +73,7 @@ fn k1_the_own_snapshot_comes_first() {
     // Its state machine waits for its disk: no more than two frozen states are held.
     let waiting = std::mem::take(&mut cluster.hosts[2].snapshots_waiting);
     assert_eq!(waiting.len(), 2);
-    assert_eq!(cluster.hosts[2].executed.len(), 8);
+    assert_eq!(cluster.hosts[2].executed.len(), 11);
     cluster.hosts[2].is_snapshotting = true;
     for head in waiting {
         cluster.give(2, Input::Snapshot(head));
@@ -404,7 +404,7 @@ fn k1_who_waits_for_its_own_disk_blames_nobody() {
             cluster.run_until(20, |_| false);
         }
     }
-    assert_eq!((cluster.hosts[2].executed.len(), cluster.committed(2).0), (8, 24));
+    assert_eq!((cluster.hosts[2].executed.len(), cluster.committed(2).0), (11, 27));
     assert_eq!(cluster.hosts[2].replica.status().asked, View(0));
     cluster.hosts[2].is_snapshotting = true;
     for head in std::mem::take(&mut cluster.hosts[2].snapshots_waiting) {
@@ -412,4 +412,35 @@ fn k1_who_waits_for_its_own_disk_blames_nobody() {
     }
     assert!(cluster.run_until(3_000, |c| c.hosts[2].executed.len() >= 60));
     assert_eq!(cluster.hosts[2].replica.status().asked, View(0));
+}
+
+/// [K1] [X1] Where all disks are slow, the state machines wait with little behind them, and what clients asked for waits in
+/// committed blocks: no primary is blamed for it.
+#[test]
+fn k1_where_all_wait_for_their_disks_nobody_is_blamed() {
+    let protocol = quorate_types::ProtocolParameters {
+        checkpoint_interval: 4,
+        window: 64,
+        ..quorate_types::ProtocolParameters::default()
+    };
+    let mut cluster = Cluster::with(4, protocol);
+    for host in &mut cluster.hosts {
+        host.is_snapshotting = false;
+    }
+    for number in 1..=11 {
+        (0..4).for_each(|i| cluster.request(i, number));
+        assert!(cluster.run_until(500, |c| c.hosts.iter().all(|host| host.executed.len() as u64 == number)));
+    }
+    for number in 12..=14 {
+        (0..4).for_each(|i| cluster.request(i, number));
+        cluster.run_until(500, |_| false);
+    }
+    for _ in 0..60 {
+        cluster.pass(Duration::from_millis(100));
+        cluster.run_until(20, |_| false);
+    }
+    for i in 0..4 {
+        assert_eq!((cluster.hosts[i].executed.len(), cluster.committed(i).0), (11, 14), "replica {i}");
+        assert_eq!(cluster.hosts[i].replica.status().asked, View(0), "replica {i}");
+    }
 }
