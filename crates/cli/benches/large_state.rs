@@ -47,6 +47,8 @@ struct Load {
 impl Stage {
     async fn start(mebibytes: u64) -> Self {
         let mut processes = Processes::with_defaults(Durability::Sync);
+        // A snapshot should be written in the time of one interval: see docs/performance.md.
+        processes.space_checkpoints((mebibytes * BLOCKS_PER_MEBIBYTE).max(1024));
         processes.start_all();
         for index in 0..processes.count() {
             processes.wait_until_ready(index).await;
@@ -286,6 +288,8 @@ fn rate(count: u64, span: Duration) -> f64 {
     count as f64 / span.as_secs_f64().max(1e-9)
 }
 
+/// Blocks from checkpoint to checkpoint for each MiB of state.
+const BLOCKS_PER_MEBIBYTE: u64 = 2;
 const CLIENTS: usize = 8;
 const IN_FLIGHT: u64 = 512;
 const VALUE_BYTES: usize = 1008;

@@ -36,16 +36,30 @@ impl Processes {
         processes
     }
 
-    /// Checkpoints come soon, and a replica may lose its memory often. What is in genesis is part of the
-    /// cluster's identity, so the directories are prepared again.
+    /// Checkpoints come soon, and a replica may lose its memory often.
     fn settle(&self) {
         self.edit("genesis.json", "\"checkpoint_interval\": 1024", "\"checkpoint_interval\": 64");
         for index in 0..self.replicas.len() {
-            let name = format!("replica-{index}");
-            let config = self.config(index);
-            self.edit(&format!("{name}.toml"), "\nreplicas", TIMING);
-            std::fs::remove_dir_all(self.path(&name)).expect("it was prepared");
-            let output = quorate(&["init", "--config", &config]);
+            self.edit(&format!("replica-{index}.toml"), "\nreplicas", TIMING);
+        }
+        self.prepare_again();
+    }
+
+    /// Checkpoints come after so many blocks, and the window spans three of them. Only before the first start.
+    pub(crate) fn space_checkpoints(&self, interval: u64) {
+        let edit = |name: &str, before: u64, after: u64| {
+            self.edit("genesis.json", &format!("\"{name}\": {before}"), &format!("\"{name}\": {after}"));
+        };
+        edit("checkpoint_interval", 1024, interval);
+        edit("window", 4096, interval * 3);
+        self.prepare_again();
+    }
+
+    /// What is in genesis is part of the cluster's identity, so that a change of it needs new directories.
+    fn prepare_again(&self) {
+        for index in 0..self.replicas.len() {
+            std::fs::remove_dir_all(self.path(format!("replica-{index}"))).expect("it was prepared");
+            let output = quorate(&["init", "--config", &self.config(index)]);
             assert!(output.status.success(), "{output:?}");
         }
     }
