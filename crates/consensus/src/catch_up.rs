@@ -8,14 +8,14 @@ use quorate_types::certificate::SignedHeader;
 use quorate_types::limited::Limited;
 use quorate_types::message::{CHAIN_MAX, Data, Fetch, Message};
 use quorate_types::{Digest, Height, Quorums, Rejection, ReplicaId, Unverified, Verified};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::io::{CommitRule, Peer};
 use crate::mutation::{self, Mutation};
 use crate::replica::Replica;
 use crate::select::BlockId;
 
-/// So many status periods without a step a laggard waits for blocks before it fetches a state as well.
+/// So many status periods without a step or a block a laggard waits for blocks before it fetches a state as well.
 const PERIODS_FOR_BLOCKS: u32 = 4;
 
 /// Where a laggard stands.
@@ -31,6 +31,9 @@ pub(crate) struct CatchUp {
     /// The own height when others were last seen above it, and for how many status periods it has been so.
     behind_at: Option<Height>,
     periods_behind: u32,
+    /// The blocks of the chain that was proven last, and whether one of them came in this period.
+    proven: BTreeSet<Digest>,
+    is_served: bool,
 }
 
 impl CatchUp {
@@ -42,6 +45,8 @@ impl CatchUp {
             due: vec![false; quorums.n()],
             behind_at: None,
             periods_behind: 0,
+            proven: BTreeSet::new(),
+            is_served: false,
         }
     }
 
@@ -54,6 +59,11 @@ impl CatchUp {
 
     pub(crate) const fn target(&self) -> Option<(BlockId, CommitRule)> {
         self.target
+    }
+
+    /// A block came. What nobody proved to be committed is no step.
+    pub(crate) fn note_block(&mut self, digest: &Digest) {
+        self.is_served |= self.proven.remove(digest);
     }
 
     pub(crate) fn reached(&mut self, tip: Height) {
@@ -88,7 +98,8 @@ impl Replica {
             self.catch_up.behind_at = None;
             return;
         }
-        if self.catch_up.behind_at == Some(tip) {
+        let is_moving = std::mem::take(&mut self.catch_up.is_served);
+        if self.catch_up.behind_at == Some(tip) && !is_moving {
             // [K3] Behind by little it fetches blocks, by more than W peers still hold a state.
             self.catch_up.periods_behind += 1;
             let is_served = self.peers.serving_above(tip) >= self.quorums().weak();
@@ -209,6 +220,7 @@ impl Replica {
         if target.0 <= self.blocks.tip().0 {
             return;
         }
+        self.catch_up.proven = headers.iter().map(|(digest, _)| *digest).collect();
         for (digest, signed) in headers {
             self.blocks.insert(signed, digest);
         }

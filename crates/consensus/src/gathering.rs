@@ -26,8 +26,8 @@ pub(crate) struct Gathering {
     /// Missing chunks that nobody was asked for.
     pub(crate) wanted: VecDeque<ChunkId>,
     asked: BTreeMap<Digest, Asked>,
-    /// Who had nothing, or was too slow, since the last chunk came.
-    fruitless: BTreeSet<ReplicaId>,
+    /// Who lacked chunks since the last one came.
+    absent: BTreeSet<ReplicaId>,
     /// Bytes of all chunks that are known to be there.
     held: u64,
 }
@@ -70,7 +70,7 @@ impl Gathering {
             page: None,
             wanted: VecDeque::new(),
             asked: BTreeMap::new(),
-            fruitless: BTreeSet::new(),
+            absent: BTreeSet::new(),
             held: 0,
             head,
             header,
@@ -82,14 +82,14 @@ impl Gathering {
         (self.held.min(self.head.bytes()), self.head.bytes())
     }
 
-    /// A peer had nothing, or was too slow.
-    pub(crate) fn note_fruitless(&mut self, peer: ReplicaId) {
-        self.fruitless.insert(peer);
+    /// A peer lacks a chunk.
+    pub(crate) fn note_absent(&mut self, peer: ReplicaId) {
+        self.absent.insert(peer);
     }
 
-    /// How many were asked in vain since the last chunk came.
-    pub(crate) fn fruitless(&self) -> usize {
-        self.fruitless.len()
+    /// How many lacked chunks since the last one came.
+    pub(crate) fn absent(&self) -> usize {
+        self.absent.len()
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -139,7 +139,7 @@ impl Gathering {
         source.is_late_with(id.digest);
         source.room = (source.room + u64::from(id.bytes)).min(ROOM_MAX);
         self.held += u64::from(id.bytes);
-        self.fruitless.clear();
+        self.absent.clear();
         Taken::New
     }
 
