@@ -23,6 +23,8 @@ const PERIODS_FOR_BLOCKS: u32 = 4;
 pub(crate) struct CatchUp {
     /// The highest block that is proven to be committed.
     target: Option<(BlockId, CommitRule)>,
+    /// The end of the stretch that others' chains prove. What votes prove may be far above it, with nothing known in between.
+    stretch: Option<BlockId>,
     /// Per peer the headers that it says it committed above the asked height.
     chains: Vec<Vec<(Digest, Verified<SignedHeader>)>>,
     /// The height above which chains were asked for, and from whom an answer is due.
@@ -40,6 +42,7 @@ impl CatchUp {
     pub(crate) fn new(quorums: Quorums) -> Self {
         Self {
             target: None,
+            stretch: None,
             chains: vec![Vec::new(); quorums.n()],
             asked: None,
             due: vec![false; quorums.n()],
@@ -57,8 +60,14 @@ impl CatchUp {
         }
     }
 
-    pub(crate) const fn target(&self) -> Option<(BlockId, CommitRule)> {
-        self.target
+    /// Where the tip is to go next: from the bottom up, as far as others' chains lead.
+    pub(crate) fn target(&self) -> Option<(BlockId, CommitRule)> {
+        self.stretch.map(|stretch| (stretch, CommitRule::Proof)).or(self.target)
+    }
+
+    /// The ends of all that is proven.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = BlockId> {
+        self.stretch.into_iter().chain(self.target.map(|(target, _)| target))
     }
 
     /// A block came. What nobody proved to be committed is no step.
@@ -68,11 +77,12 @@ impl CatchUp {
 
     pub(crate) fn reached(&mut self, tip: Height) {
         self.target = self.target.filter(|(target, _)| target.0 > tip);
+        self.stretch = self.stretch.filter(|stretch| stretch.0 > tip);
     }
 
     /// What was proven is behind the state that was installed.
     pub(crate) fn restart(&mut self) {
-        self.target = None;
+        (self.target, self.stretch) = (None, None);
         self.behind_at = None;
         self.forget_chains();
     }
@@ -225,13 +235,15 @@ impl Replica {
             self.blocks.insert(signed, digest);
         }
         self.catch_up.aim(target, CommitRule::Proof);
+        self.catch_up.stretch = Some(target);
         self.want_missing();
     }
 
-    /// After a stretch was committed by proof: asks for the next one at once if there is one.
+    /// After a stretch was committed by proof: asks for the next one at once, and once, if there is one.
     pub(crate) fn continue_catch_up(&mut self) {
         let tip = self.blocks.tip().0;
-        let is_stretch_done = self.catch_up.asked.is_some() && self.catch_up.target.is_none();
+        let is_asked = self.catch_up.asked.is_none_or(|asked| asked == tip);
+        let is_stretch_done = !is_asked && self.catch_up.stretch.is_none();
         let is_behind = self.peers.committed_by_weak(self.quorums()) > tip;
         if is_stretch_done && is_behind && self.peers.serving_above(tip) >= self.quorums().weak() {
             self.ask_chains();

@@ -98,9 +98,14 @@ impl Checkpoints {
         self.heads.get(&height)
     }
 
-    /// How many own snapshots lie above this height.
-    pub(crate) fn heads_above(&self, height: Height) -> usize {
-        self.heads.range(height.next()..).count()
+    /// The newest own durable snapshot below this height.
+    pub(crate) fn newest_head_below(&self, height: Height) -> Option<Height> {
+        self.heads.range(..height).next_back().map(|(height, _)| *height)
+    }
+
+    /// How many own durable snapshots lie above one height and up to another.
+    pub(crate) fn heads_between(&self, above: Height, up_to: Height) -> usize {
+        self.heads.keys().filter(|height| (above.next()..=up_to).contains(height)).count()
     }
 
     /// The newest own root.

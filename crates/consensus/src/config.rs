@@ -85,7 +85,7 @@ impl Default for Limits {
             pool_client_bytes_max: 16 << 20,
             evidence_per_replica_max: 8,
             history_bytes_max: 16 << 20,
-            held_bytes_max: 512 << 20,
+            held_bytes_max: 1 << 30,
             serve_bytes_per_second: 64 << 20,
         }
     }

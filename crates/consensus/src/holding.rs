@@ -1,8 +1,8 @@
 //! The cut waits while a peer fetches a state (rules K1, K3). Under load a state that changes much takes longer to travel
 //! than two checkpoints are apart: without this its chunks, or the blocks above it, would be gone before it has arrived.
 //!
-//! Nobody is waited for without end. What is held meanwhile is bounded in bytes of blocks and in snapshots, and whoever held
-//! up a cut holds up neither the one that follows nor the one after that.
+//! Nobody is waited for without end: what is held meanwhile is bounded in bytes of blocks and in snapshots, and whoever held
+//! up a cut does not hold up the next one.
 
 use quorate_types::{Height, Quorums, ReplicaId, Time};
 
@@ -91,7 +91,7 @@ impl Replica {
         self.holds.end(|peer, fetched| {
             let has_arrived = fetched.is_behind
                 && peers.get(peer).status.is_some_and(|(status, _)| status.committed.0 >= next);
-            let is_full = checkpoints.heads_above(fetched.height) > SNAPSHOTS_ABOVE_MAX;
+            let is_full = checkpoints.heads_between(fetched.height, next) > SNAPSHOTS_ABOVE_MAX;
             has_arrived || fetched.asked <= silent || is_full
         });
         if self.blocks.committed_bytes() > self.config.limits.held_bytes_max {

@@ -13,9 +13,9 @@ use crate::replica::Replica;
 use crate::timer::Timer;
 
 /// Most chunks that one peer may wait for.
-const CHUNKS_WAITING_MAX: usize = 256;
+const CHUNKS_WAITING_MAX: usize = 512;
 /// Most chunks that are read for one peer at a time.
-const CHUNKS_READ_MAX: usize = 8;
+const CHUNKS_READ_MAX: usize = 32;
 
 /// What peers wait for.
 #[derive(Debug)]

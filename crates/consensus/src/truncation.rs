@@ -58,7 +58,9 @@ impl Replica {
         let Some(next) = self.next_cut(Height(u64::MAX)) else { return false };
         let held = self.held(next);
         let Some(next) = self.next_cut(held) else { return false };
-        self.cut_at(next, last);
+        // Of what was held for a peer that is not waited for any more, nothing stays.
+        let snapshots = self.checkpoints.newest_head_below(next).map_or(last, |before| before.max(last));
+        self.cut_at(next, snapshots);
         true
     }
 
