@@ -129,6 +129,11 @@ impl Blocks {
         }
     }
 
+    /// Bytes of the committed blocks that are held.
+    pub(crate) const fn committed_bytes(&self) -> usize {
+        self.committed_bytes
+    }
+
     /// The lowest number under which a block above this height was appended to the log.
     pub(crate) fn first_logged_above(&self, height: Height) -> Option<u64> {
         let all = self.committed.iter().chain(self.pending.values());

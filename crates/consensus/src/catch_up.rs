@@ -8,14 +8,14 @@ use quorate_types::certificate::SignedHeader;
 use quorate_types::limited::Limited;
 use quorate_types::message::{CHAIN_MAX, Data, Fetch, Message};
 use quorate_types::{Digest, Height, Quorums, Rejection, ReplicaId, Unverified, Verified};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::io::{CommitRule, Peer};
 use crate::mutation::{self, Mutation};
 use crate::replica::Replica;
 use crate::select::BlockId;
 
-/// So many status periods without a step a laggard waits for blocks before it fetches a state as well.
+/// So many status periods without a step or a block a laggard waits for blocks before it fetches a state as well.
 const PERIODS_FOR_BLOCKS: u32 = 4;
 
 /// Where a laggard stands.
@@ -23,6 +23,8 @@ const PERIODS_FOR_BLOCKS: u32 = 4;
 pub(crate) struct CatchUp {
     /// The highest block that is proven to be committed.
     target: Option<(BlockId, CommitRule)>,
+    /// The end of the stretch that others' chains prove. What votes prove may be far above it, with nothing known in between.
+    stretch: Option<BlockId>,
     /// Per peer the headers that it says it committed above the asked height.
     chains: Vec<Vec<(Digest, Verified<SignedHeader>)>>,
     /// The height above which chains were asked for, and from whom an answer is due.
@@ -31,17 +33,23 @@ pub(crate) struct CatchUp {
     /// The own height when others were last seen above it, and for how many status periods it has been so.
     behind_at: Option<Height>,
     periods_behind: u32,
+    /// The blocks of the chain that was proven last, and whether one of them came in this period.
+    proven: BTreeSet<Digest>,
+    is_served: bool,
 }
 
 impl CatchUp {
     pub(crate) fn new(quorums: Quorums) -> Self {
         Self {
             target: None,
+            stretch: None,
             chains: vec![Vec::new(); quorums.n()],
             asked: None,
             due: vec![false; quorums.n()],
             behind_at: None,
             periods_behind: 0,
+            proven: BTreeSet::new(),
+            is_served: false,
         }
     }
 
@@ -52,17 +60,29 @@ impl CatchUp {
         }
     }
 
-    pub(crate) const fn target(&self) -> Option<(BlockId, CommitRule)> {
-        self.target
+    /// Where the tip is to go next: from the bottom up, as far as others' chains lead.
+    pub(crate) fn target(&self) -> Option<(BlockId, CommitRule)> {
+        self.stretch.map(|stretch| (stretch, CommitRule::Proof)).or(self.target)
+    }
+
+    /// The ends of all that is proven.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = BlockId> {
+        self.stretch.into_iter().chain(self.target.map(|(target, _)| target))
+    }
+
+    /// A block came. What nobody proved to be committed is no step.
+    pub(crate) fn note_block(&mut self, digest: &Digest) {
+        self.is_served |= self.proven.remove(digest);
     }
 
     pub(crate) fn reached(&mut self, tip: Height) {
         self.target = self.target.filter(|(target, _)| target.0 > tip);
+        self.stretch = self.stretch.filter(|stretch| stretch.0 > tip);
     }
 
     /// What was proven is behind the state that was installed.
     pub(crate) fn restart(&mut self) {
-        self.target = None;
+        (self.target, self.stretch) = (None, None);
         self.behind_at = None;
         self.forget_chains();
     }
@@ -88,7 +108,8 @@ impl Replica {
             self.catch_up.behind_at = None;
             return;
         }
-        if self.catch_up.behind_at == Some(tip) {
+        let is_moving = std::mem::take(&mut self.catch_up.is_served);
+        if self.catch_up.behind_at == Some(tip) && !is_moving {
             // [K3] Behind by little it fetches blocks, by more than W peers still hold a state.
             self.catch_up.periods_behind += 1;
             let is_served = self.peers.serving_above(tip) >= self.quorums().weak();
@@ -209,17 +230,20 @@ impl Replica {
         if target.0 <= self.blocks.tip().0 {
             return;
         }
+        self.catch_up.proven = headers.iter().map(|(digest, _)| *digest).collect();
         for (digest, signed) in headers {
             self.blocks.insert(signed, digest);
         }
         self.catch_up.aim(target, CommitRule::Proof);
+        self.catch_up.stretch = Some(target);
         self.want_missing();
     }
 
-    /// After a stretch was committed by proof: asks for the next one at once if there is one.
+    /// After a stretch was committed by proof: asks for the next one at once, and once, if there is one.
     pub(crate) fn continue_catch_up(&mut self) {
         let tip = self.blocks.tip().0;
-        let is_stretch_done = self.catch_up.asked.is_some() && self.catch_up.target.is_none();
+        let is_asked = self.catch_up.asked.is_none_or(|asked| asked == tip);
+        let is_stretch_done = !is_asked && self.catch_up.stretch.is_none();
         let is_behind = self.peers.committed_by_weak(self.quorums()) > tip;
         if is_stretch_done && is_behind && self.peers.serving_above(tip) >= self.quorums().weak() {
             self.ask_chains();

@@ -79,13 +79,13 @@ impl Checkpoints {
     }
 
     /// The newest own durable snapshot that is certified. It may be older than the stable checkpoint, where this
-    /// replica writes more slowly than the others.
-    pub(crate) fn newest_certified_own(&self) -> Option<Height> {
+    /// replica writes more slowly than the others. Only those up to `highest` count.
+    pub(crate) fn newest_certified_own(&self, highest: Height) -> Option<Height> {
         let is_certified = |(height, certificate): &(&Height, &Verified<Arc<CheckpointCertificate>>)| {
             let own = self.heads.get(height).and_then(|_| self.own.get(height));
             own == Some(&certificate.checkpoint.state_root)
         };
-        self.certificates.iter().rev().find(is_certified).map(|(height, _)| *height)
+        self.certificates.range(..=highest).rev().find(is_certified).map(|(height, _)| *height)
     }
 
     /// Whether as many snapshots are being written as may be: at the next checkpoint the state machine waits for one
@@ -97,6 +97,16 @@ impl Checkpoints {
     /// The own snapshot of this height, if it is durable and kept.
     pub(crate) fn head_at(&self, height: Height) -> Option<&(Verified<SignedHeader>, Arc<StateHead>)> {
         self.heads.get(&height)
+    }
+
+    /// The newest own durable snapshot below this height.
+    pub(crate) fn newest_head_below(&self, height: Height) -> Option<Height> {
+        self.heads.range(..height).next_back().map(|(height, _)| *height)
+    }
+
+    /// How many own durable snapshots lie above one height and up to another.
+    pub(crate) fn heads_between(&self, above: Height, up_to: Height) -> usize {
+        self.heads.keys().filter(|height| (above.next()..=up_to).contains(height)).count()
     }
 
     /// The newest own root.

@@ -80,12 +80,13 @@ impl Replica {
         if target.0 <= tip.0 {
             self.catch_up.reached(tip.0);
             self.continue_catch_up();
-            return false;
+            return self.catch_up.target().is_some();
         }
         let path: Vec<BlockId> = match self.blocks.path(tip, target) {
             Ok(path) => path.iter().map(|block| block.id()).collect(),
             Err(Some(_)) => {
                 self.want_missing();
+                self.continue_catch_up();
                 return false;
             }
             Err(None) => {

@@ -70,6 +70,9 @@ pub struct Limits {
     pub evidence_per_replica_max: usize,
     /// Bytes of committed blocks below the stable checkpoint that are kept for laggards.
     pub history_bytes_max: usize,
+    /// Most bytes of committed blocks that are held in memory and on disk because a peer fetches the state below them
+    /// (rule K1). What lies above the newest own checkpoint is held in any case.
+    pub held_bytes_max: usize,
     /// Most bytes of states that all peers together get in a second (rule K3).
     pub serve_bytes_per_second: u64,
 }
@@ -82,6 +85,7 @@ impl Default for Limits {
             pool_client_bytes_max: 16 << 20,
             evidence_per_replica_max: 8,
             history_bytes_max: 16 << 20,
+            held_bytes_max: 1 << 30,
             serve_bytes_per_second: 64 << 20,
         }
     }

@@ -6,7 +6,8 @@ use quorate_types::{Height, Rejection, ReplicaId, Time, Unverified};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::io::{Peer, Recipients};
+use crate::io::{CommitRule, Peer, Recipients};
+use crate::peers::Known;
 use crate::replica::Replica;
 use crate::select::BlockId;
 use crate::timer::Timer;
@@ -17,6 +18,9 @@ const WANTED_MAX: usize = 512;
 const HEADERS_MAX: usize = 256;
 /// What nobody asked for again within so many timeouts is no longer wanted.
 const WANTED_TIMEOUTS: u32 = 8;
+/// A block is asked of the next peer after a timeout, or after so many while the peer delivers others: large ones take their
+/// time one after the other, and asking for all of them again makes it longer.
+const DELIVERING_TIMEOUTS: u32 = 5;
 /// Something missing is first asked for after this part of the timeout: it may be on its way.
 const FIRST_WAIT_DIVISOR: u32 = 8;
 
@@ -24,7 +28,8 @@ const FIRST_WAIT_DIVISOR: u32 = 8;
 #[derive(Debug)]
 struct Want {
     wanted: Time,
-    asked: Option<Time>,
+    /// Whom it was last asked of, and when.
+    asked: Option<(ReplicaId, Time)>,
     tries: usize,
     /// Who has it for certain if honest.
     holder: Option<ReplicaId>,
@@ -36,6 +41,8 @@ pub(crate) struct Fetches {
     blocks: BTreeMap<BlockId, Want>,
     headers: BTreeMap<BlockId, Time>,
     certificate_tries: usize,
+    /// When a block that was asked for last came from each peer.
+    delivered: BTreeMap<ReplicaId, Time>,
 }
 
 impl Fetches {
@@ -57,6 +64,14 @@ impl Fetches {
     /// Nothing up to this height is needed any more.
     pub(crate) fn forget_to(&mut self, height: Height) {
         self.blocks.retain(|id, _| id.0 > height);
+    }
+
+    /// Whether nobody is expected to send a block soon.
+    fn is_due(&self, want: &Want, timeout: Duration, now: Time) -> bool {
+        want.asked.is_none_or(|(peer, at)| {
+            let last = self.delivered.get(&peer).map_or(at, |delivered| at.max(*delivered));
+            last.min(at.after(timeout * (DELIVERING_TIMEOUTS - 1))).after(timeout) <= now
+        })
     }
 
     fn want(&mut self, now: Time, id: BlockId, holder: Option<ReplicaId>) {
@@ -128,11 +143,13 @@ impl Replica {
     fn missing(&self) -> Vec<(BlockId, Option<ReplicaId>)> {
         let tip = self.blocks.tip();
         let mut missing = Vec::new();
-        let mut ends = vec![self.chain.top()];
-        ends.extend(self.catch_up.target().map(|(target, _)| target));
-        for end in ends {
-            self.add_missing(tip, end, &mut missing);
+        if let Some((target, rule)) = self.catch_up.target() {
+            self.add_missing(tip, target, &mut missing);
+            if rule == CommitRule::Proof {
+                self.spread(&mut missing);
+            }
         }
+        self.add_missing(tip, self.chain.top(), &mut missing);
         if let Some(unlinked) = self.chain.lowest_unlinked() {
             self.add_missing(self.chain.top(), unlinked, &mut missing);
         }
@@ -144,6 +161,18 @@ impl Replica {
             }
         }
         missing
+    }
+
+    /// [C5] What is proven to be committed is asked of all who say that they hold it, in turn.
+    fn spread(&self, missing: &mut [(BlockId, Option<ReplicaId>)]) {
+        for (id, holder) in missing {
+            let holds = |known: &Known| {
+                known.status.is_some_and(|(status, _)| status.base < id.0 && status.committed.0 >= id.0)
+            };
+            let holders: Vec<_> = self.peers.iter().filter(|(_, known)| holds(known)).collect();
+            let turn = usize::try_from(id.0.0).unwrap_or(0) % holders.len().max(1);
+            *holder = holders.get(turn).map(|(peer, _)| *peer);
+        }
     }
 
     fn add_missing(&self, from: BlockId, to: BlockId, missing: &mut Vec<(BlockId, Option<ReplicaId>)>) {
@@ -167,10 +196,10 @@ impl Replica {
         let n = self.quorums().n();
         self.fetches.blocks.retain(|_, want| want.wanted.after(timeout * WANTED_TIMEOUTS) > now);
         let mut questions: BTreeMap<ReplicaId, Vec<BlockId>> = BTreeMap::new();
-        for (id, want) in &mut self.fetches.blocks {
-            if want.asked.is_some_and(|asked| asked.after(timeout) > now) {
-                continue;
-            }
+        let wants = self.fetches.blocks.iter();
+        let due = wants.filter(|(_, want)| self.fetches.is_due(want, timeout, now)).map(|(id, _)| *id);
+        for id in due.collect::<Vec<_>>() {
+            let Some(want) = self.fetches.blocks.get_mut(&id) else { continue };
             let first = want.holder.unwrap_or(primary);
             let mut peer = (first.index() + want.tries) % n;
             if peer == own.index() {
@@ -178,9 +207,9 @@ impl Replica {
                 peer = (peer + 1) % n;
             }
             want.tries += 1;
-            want.asked = Some(now);
             let peer = ReplicaId(u16::try_from(peer).unwrap_or(0));
-            questions.entry(peer).or_default().push(*id);
+            want.asked = Some((peer, now));
+            questions.entry(peer).or_default().push(id);
         }
         for (peer, ids) in questions {
             for part in ids.chunks(FETCH_BLOCKS_MAX) {
@@ -192,6 +221,7 @@ impl Replica {
 
     /// A peer lacks something.
     pub(crate) fn on_fetch(&mut self, from: ReplicaId, fetch: Fetch) -> Result<(), Rejection> {
+        self.holds.note_asked(from, self.now);
         match fetch {
             Fetch::Header(height, digest) => {
                 if let Some(header) = self.blocks.get((height, digest)).map(|block| *block.signed) {
@@ -253,6 +283,7 @@ impl Replica {
                 if !self.fetches.is_wanted(&id) {
                     return Err(Rejection::Unrequested);
                 }
+                self.fetches.delivered.insert(from, self.now);
                 self.verify(peer, Unverified::Block(header, batch));
             }
             Data::Chain(headers) => return self.on_chain(from, headers.into_vec()),

@@ -9,6 +9,10 @@ use std::sync::Arc;
 /// Bytes that a peer may owe at first, and at most.
 const ROOM_MIN: u64 = 256 << 10;
 const ROOM_MAX: u64 = 4 << 20;
+/// Most chunks that a peer may owe. More than one question asks for, so that it is never without work.
+const OWED_MAX: usize = 128;
+/// A peer is asked again when it may owe so many more, so that a question asks for many.
+const ROOM_TO_ASK: usize = 32;
 /// Most chunks that a peer may still send although nobody waits for it.
 const LATE_MAX: usize = 4 * FETCH_CHUNKS_MAX;
 /// How often one peer may send what is there already before that is no accident.
@@ -26,8 +30,8 @@ pub(crate) struct Gathering {
     /// Missing chunks that nobody was asked for.
     pub(crate) wanted: VecDeque<ChunkId>,
     asked: BTreeMap<Digest, Asked>,
-    /// Who had nothing, or was too slow, since the last chunk came.
-    fruitless: BTreeSet<ReplicaId>,
+    /// Who lacked chunks since the last one came.
+    absent: BTreeSet<ReplicaId>,
     /// Bytes of all chunks that are known to be there.
     held: u64,
 }
@@ -70,7 +74,7 @@ impl Gathering {
             page: None,
             wanted: VecDeque::new(),
             asked: BTreeMap::new(),
-            fruitless: BTreeSet::new(),
+            absent: BTreeSet::new(),
             held: 0,
             head,
             header,
@@ -82,14 +86,14 @@ impl Gathering {
         (self.held.min(self.head.bytes()), self.head.bytes())
     }
 
-    /// A peer had nothing, or was too slow.
-    pub(crate) fn note_fruitless(&mut self, peer: ReplicaId) {
-        self.fruitless.insert(peer);
+    /// A peer lacks a chunk.
+    pub(crate) fn note_absent(&mut self, peer: ReplicaId) {
+        self.absent.insert(peer);
     }
 
-    /// How many were asked in vain since the last chunk came.
-    pub(crate) fn fruitless(&self) -> usize {
-        self.fruitless.len()
+    /// How many lacked chunks since the last one came.
+    pub(crate) fn absent(&self) -> usize {
+        self.absent.len()
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -139,7 +143,7 @@ impl Gathering {
         source.is_late_with(id.digest);
         source.room = (source.room + u64::from(id.bytes)).min(ROOM_MAX);
         self.held += u64::from(id.bytes);
-        self.fruitless.clear();
+        self.absent.clear();
         Taken::New
     }
 
@@ -210,6 +214,9 @@ impl Gathering {
     pub(crate) fn ask(&mut self, sources: &mut [Source], peer: ReplicaId, now: Time) -> Vec<Digest> {
         let source = &mut sources[peer.index()];
         let mut digests = Vec::new();
+        if source.count + ROOM_TO_ASK > OWED_MAX {
+            return digests;
+        }
         while source.has_room()
             && digests.len() < FETCH_CHUNKS_MAX
             && let Some(chunk) = self.next_for(peer)
@@ -251,7 +258,7 @@ impl Source {
         self.room
     }
     fn has_room(&self) -> bool {
-        self.count < FETCH_CHUNKS_MAX && (self.owed < self.room || self.count == 0)
+        self.count < OWED_MAX && (self.owed < self.room || self.count == 0)
     }
     fn owe(&mut self, chunk: &ChunkId) {
         self.owed += u64::from(chunk.bytes);

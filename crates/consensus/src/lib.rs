@@ -19,6 +19,7 @@ mod select;
 mod safety;
 mod checkpoint;
 mod truncation;
+mod holding;
 mod state_transfer;
 mod gathering;
 mod serving;

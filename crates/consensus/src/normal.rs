@@ -237,6 +237,7 @@ impl Replica {
     ) -> Result<(), Rejection> {
         let id = (signed.header.height, signed.header.digest());
         let is_wanted = self.fetches.arrived(&id);
+        self.catch_up.note_block(&id.1);
         let result = self.on_header(signed, id, is_wanted);
         let (contents, blame) = match batch {
             Ok(batch) => (Contents::Good(Arc::new(batch)), Ok(())),

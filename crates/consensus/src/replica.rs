@@ -18,6 +18,7 @@ use crate::checkpoint::Checkpoints;
 use crate::config::Config;
 use crate::execution::Executor;
 use crate::fetch::Fetches;
+use crate::holding::Holds;
 use crate::io::{Action, Event, Halt, Input, Peer, Recipients};
 use crate::normal::Proposer;
 use crate::outbox::Outbox;
@@ -60,6 +61,7 @@ pub struct Replica {
     pub(crate) recovering: Option<Recovering>,
     pub(crate) waking: Waking,
     pub(crate) truncation: Truncation,
+    pub(crate) holds: Holds,
     pub(crate) transfer: Option<Transfer>,
     pub(crate) serving: Serving,
     pub(crate) halted: Option<Halt>,
@@ -119,6 +121,7 @@ impl Replica {
             recovering: None,
             waking: Waking::new(quorums, now),
             truncation: Truncation::default(),
+            holds: Holds::new(quorums),
             transfer: None,
             serving: Serving::new(quorums),
             halted: None,
@@ -257,6 +260,7 @@ impl Replica {
             }
             Peer::Replica(replica) => {
                 self.peers.get_mut(replica).told = None;
+                self.tell_again(replica);
                 self.send_status(replica);
             }
         }

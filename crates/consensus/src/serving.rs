@@ -13,9 +13,9 @@ use crate::replica::Replica;
 use crate::timer::Timer;
 
 /// Most chunks that one peer may wait for.
-const CHUNKS_WAITING_MAX: usize = 256;
+const CHUNKS_WAITING_MAX: usize = 512;
 /// Most chunks that are read for one peer at a time.
-const CHUNKS_READ_MAX: usize = 8;
+const CHUNKS_READ_MAX: usize = 32;
 
 /// What peers wait for.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ impl Serving {
 impl Replica {
     /// A peer asks for the head of a state, which may be large: it takes its time like chunks do.
     pub(crate) fn serve_state(&mut self, to: ReplicaId, height: Height) -> Result<(), Rejection> {
+        // Also where the own snapshot of it is not durable yet: its blocks are asked for as well.
+        self.hold_for(to, height);
         let Some((header, head)) = self.checkpoints.head_at(height) else { return Ok(()) };
         let data = Data::State { header: **header, head: Arc::clone(head) };
         let bytes = head.pages().count() * size_of::<ChunkId>();

@@ -38,6 +38,8 @@ pub(crate) struct Transfer {
     stage: Stage,
     sources: Vec<Source>,
     next_source: usize,
+    /// Who was told which state this is, so that it keeps it and the blocks above.
+    told: Vec<bool>,
 }
 
 #[derive(Debug)]
@@ -53,7 +55,9 @@ enum Stage {
 impl Transfer {
     fn new(quorums: Quorums, certificate: Verified<Arc<CheckpointCertificate>>, first: usize) -> Self {
         let stage = Stage::Head { asked: None, tries: 0, of: Vec::new() };
-        Self { certificate, stage, sources: vec![Source::default(); quorums.n()], next_source: first }
+        let n = quorums.n();
+        let (sources, told) = (vec![Source::default(); n], vec![false; n]);
+        Self { certificate, stage, sources, next_source: first, told }
     }
 
     /// What is known of the peers. They may still send what they were asked for, and who had nothing of this
@@ -192,6 +196,13 @@ impl Replica {
         self.check_behind();
     }
 
+    /// A peer that may have started anew does not know what is fetched.
+    pub(crate) fn tell_again(&mut self, peer: ReplicaId) {
+        if let Some(transfer) = &mut self.transfer {
+            transfer.told[peer.index()] = false;
+        }
+    }
+
     /// A peer's answer to [`Fetch::State`].
     pub(crate) fn on_state(
         &mut self,
@@ -303,7 +314,7 @@ impl Replica {
             return Ok(());
         };
         gathering.is_absent(sources, from, digests);
-        gathering.note_fruitless(from);
+        gathering.note_absent(from);
         self.pause_source(from, IDLE_TIMEOUTS);
         self.move_on();
         Ok(())
@@ -317,13 +328,14 @@ impl Replica {
         }
     }
 
-    /// Nobody has this state any more, but a newer one is certified: what was gathered of it serves the newer.
+    /// Nobody has this state any more, as W peers say, but a newer one is certified: what was gathered of it serves the
+    /// newer. Who is merely slow still has it.
     fn move_on(&mut self) {
         let Some(stable) = self.checkpoints.stable().cloned() else { return };
         let Some(transfer) = &self.transfer else { return };
         let is_newer = stable.checkpoint.height > transfer.height();
         let Stage::Chunks(gathering) = &transfer.stage else { return };
-        if is_newer && gathering.fruitless() >= self.quorums().weak() {
+        if is_newer && gathering.absent() >= self.quorums().weak() {
             self.restart_transfer(stable);
         }
     }
@@ -362,6 +374,7 @@ impl Replica {
                 {
                     of.push(peer);
                 }
+                transfer.told[index] = true;
                 return self.send_to(peer, Message::Fetch(Fetch::State(height)));
             }
         }
@@ -374,11 +387,9 @@ impl Replica {
             return;
         };
         let slow = gathering.give_up(sources, self.now.before(timeout * CHUNK_TIMEOUTS));
-        slow.iter().for_each(|peer| gathering.note_fruitless(*peer));
         for peer in slow {
             self.pause_source(peer, IDLE_TIMEOUTS);
         }
-        self.move_on();
         self.ask_for_chunks();
     }
 
@@ -407,10 +418,18 @@ impl Replica {
             .map(|(peer, _)| peer)
             .collect();
         peers.sort_by_key(|peer| std::cmp::Reverse(transfer.sources[peer.index()].room()));
-        let questions: Vec<_> =
-            peers.into_iter().map(|peer| (peer, gathering.ask(&mut transfer.sources, peer, now))).collect();
-        for (peer, digests) in questions.into_iter().filter(|(_, digests)| !digests.is_empty()) {
-            self.send_to(peer, Message::Fetch(Fetch::Chunks(Limited::take(digests))));
+        let mut questions = Vec::new();
+        for peer in peers {
+            let digests = gathering.ask(&mut transfer.sources, peer, now);
+            if !digests.is_empty() {
+                if !std::mem::replace(&mut transfer.told[peer.index()], true) {
+                    questions.push((peer, Fetch::State(height)));
+                }
+                questions.push((peer, Fetch::Chunks(Limited::take(digests))));
+            }
+        }
+        for (peer, question) in questions {
+            self.send_to(peer, Message::Fetch(question));
         }
     }
 }

@@ -35,6 +35,11 @@ impl Truncation {
     pub(crate) const fn resume(&mut self, last: Height) {
         self.last = last;
     }
+
+    /// The checkpoint at which the log was cut last: the lowest above which every block is held.
+    pub(crate) const fn last(&self) -> Height {
+        self.last
+    }
 }
 
 impl Replica {
@@ -49,12 +54,19 @@ impl Replica {
             self.outbox.push(Action::Truncate(cut.records, cut.snapshots));
             return true;
         }
-        let Some(own) = self.checkpoints.newest_certified_own() else { return false };
-        if own <= self.truncation.last {
-            return false;
-        }
-        self.cut_at(own, self.truncation.last);
+        let last = self.truncation.last;
+        let Some(next) = self.next_cut(Height(u64::MAX)) else { return false };
+        let held = self.held(next);
+        let Some(next) = self.next_cut(held) else { return false };
+        // Of what was held for a peer that is not waited for any more, nothing stays.
+        let snapshots = self.checkpoints.newest_head_below(next).map_or(last, |before| before.max(last));
+        self.cut_at(next, snapshots);
         true
+    }
+
+    /// Where the log would be cut next, not above a height.
+    fn next_cut(&self, highest: Height) -> Option<Height> {
+        self.checkpoints.newest_certified_own(highest).filter(|own| *own > self.truncation.last)
     }
 
     /// Writes a summary and cuts the log once it is durable. Snapshots below `snapshots` go too.
@@ -67,6 +79,7 @@ impl Replica {
         self.blocks.forget_to(keep, self.config.limits.history_bytes_max);
         self.checkpoints.forget_heads_below(snapshots);
         self.truncation.last = stable;
+        self.holds.note_cut();
         let summary = self.outbox.persist(Record::Summary(Box::new(self.summary(base))));
         let records = first_needed.unwrap_or(summary).min(summary);
         self.truncation.waiting = Some(Cut { summary, records, snapshots });

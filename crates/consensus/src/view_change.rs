@@ -243,7 +243,7 @@ impl Replica {
         let mut kept = std::collections::BTreeSet::new();
         let last = self.safety.last_vote().map(|vote| (vote.height, vote.digest));
         let roots = [Some((qc.height, qc.digest)), Some(self.safety.claim_tip()), last];
-        for root in roots.into_iter().flatten().chain(self.catch_up.target().map(|(target, _)| target)) {
+        for root in roots.into_iter().flatten().chain(self.catch_up.ends()) {
             let mut next = root;
             while let Some(block) = self.blocks.pending(&next.1) {
                 if !kept.insert(next.1) {

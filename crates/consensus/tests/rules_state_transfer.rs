@@ -307,7 +307,7 @@ fn v2_an_unknown_vote_below_the_state_binds() {
 #[test]
 fn k3_serving_is_limited() {
     let limits =
-        quorate_consensus::Limits { history_bytes_max: 0, serve_bytes_per_second: 80, ..Default::default() };
+        quorate_consensus::Limits { history_bytes_max: 0, serve_bytes_per_second: 400, ..Default::default() };
     let parameters = quorate_types::ProtocolParameters { checkpoint_interval: 4, ..Default::default() };
     let mut cluster = Cluster::with_limits(4, parameters, limits);
     cluster.run_requests(1..=4);
@@ -326,7 +326,7 @@ fn k3_serving_is_limited() {
         .sent_by(1)
         .map(|message| if let Message::Data(Data::Chunk(bytes)) = message { bytes.len() } else { 0 })
         .sum();
-    assert!((700..=900).contains(&sent), "{sent} bytes in ten seconds");
+    assert!((4_000..=5_400).contains(&sent), "{sent} bytes in ten seconds, and one turn");
 }
 
 /// [K3] The head of a large state takes its time too.

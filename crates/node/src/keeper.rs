@@ -219,6 +219,7 @@ fn read_all(states: &dyn States, queue: &Handover<Read>, threads: &Threads) {
     let mut reads = Vec::new();
     while queue.take(1, &mut reads) {
         for (to, digests) in reads.drain(..) {
+            let mut chunks = Vec::with_capacity(digests.len());
             for digest in digests {
                 let chunk = match states.chunk(&digest) {
                     Ok(chunk) => chunk.ok_or(digest),
@@ -228,8 +229,9 @@ fn read_all(states: &dyn States, queue: &Handover<Read>, threads: &Threads) {
                         Err(digest)
                     }
                 };
-                threads.finish(&mut vec![Input::Chunk(to, chunk)]);
+                chunks.push(Input::Chunk(to, chunk));
             }
+            threads.finish(&mut chunks);
         }
     }
 }

@@ -41,6 +41,15 @@ fn a_laggard_below_the_logs_catches_up_whoever_lies_or_stalls() {
     }
 }
 
+/// Its peers keep the state that it fetches, and the blocks above.
+#[test]
+fn a_slow_replica_joins_under_load() {
+    for (seed, slowness) in [(1, 4), (2, 8), (3, 16)] {
+        let served = joins_under_load(seed, slowness).unwrap_or_else(|why| panic!("{seed} {slowness}: {why}"));
+        println!("{slowness}: {served}");
+    }
+}
+
 /// The old state or the new one, never something between.
 #[test]
 fn a_crash_in_the_middle_of_a_transfer_leaves_the_old_state_or_the_new_one() {

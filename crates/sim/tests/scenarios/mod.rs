@@ -96,6 +96,26 @@ pub(crate) fn laggard_catches_up(liar: Option<Attack>) -> Result<(), Violation> 
     sim.settle()
 }
 
+/// A replica with an empty and slow disk joins a cluster that takes a checkpoint with every fourth request, all the time: none of
+/// the states that it could ask for is the newest for long. Gives how many requests were served until it had all.
+pub(crate) fn joins_under_load(seed: u64, slowness: u64) -> Result<u64, Violation> {
+    let mut sim = cluster(seed);
+    submit(&mut sim, 41)?;
+    sim.strike(&Fault::SlowDisk { replica: R3.0, slowness });
+    sim.replica(R3).wipe().start();
+    let mut served = 0;
+    // One request may be on its way.
+    while sim.status(R3).executed.plus(2) < sim.status(R0).executed {
+        submit(&mut sim, 1)?;
+        served += 1;
+        demand(served < 400, "it joins while the others go on")?;
+    }
+    demand(sim.happened("state installed"), "it installed a state")?;
+    sim.settle()?;
+    is_needed_and_votes(&mut sim, R3, R2)?;
+    Ok(served)
+}
+
 /// A laggard loses power at the k-th operation of its states' disk: while it gathers, installs or tidies up. Says whether it
 /// came to that.
 pub(crate) fn power_loss_in_transfer(operation: u64, seed: u64) -> Result<bool, Violation> {
