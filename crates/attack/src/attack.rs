@@ -90,6 +90,10 @@ attacks! {
         "Tells replicas that they signed what they did not.";
     Amnesia = "amnesia", a::amnesia(),
         "Acts as if it had started from an old disk, and signs again what it signed otherwise.";
+    SmallScope = "small_scope", a::small_scope(),
+        "Sends messages that are wrong by one in view, height or digest, old ones, or none, in a few rounds.";
+    AnyBytes = "any_bytes", a::any_bytes(),
+        "Sends messages of arbitrary content, as far as they can be read.";
 }
 
 impl Attack {

@@ -1,6 +1,7 @@
 //! How do attacks combine? Each of them limits an attack or joins two, and is an adversary again.
 
 mod and;
+mod colluding;
 mod during;
 mod effects;
 mod probability;
@@ -14,6 +15,7 @@ use quorate_types::ReplicaId;
 use std::num::NonZeroU64;
 
 pub use and::And;
+pub use colluding::{Colluder, Group, KNOWLEDGE_MAX, colluding};
 pub use during::During;
 pub use probability::{Probability, ProbabilityError};
 pub use then::Then;

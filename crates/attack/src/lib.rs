@@ -21,7 +21,7 @@ mod spec;
 pub use adversary::{Adversary, Cx, End, Needs, Verdict};
 pub use attack::{Attack, UnknownAttack};
 pub use attacks::*;
-pub use combinators::{Combine, Probability, Views, views};
+pub use combinators::{Combine, Group, Probability, Views, colluding, views};
 pub use participant::{DELAYED_MAX, Participant};
 pub use spec::{Part, SPEC_BYTES_MAX, SPEC_PARTS_MAX, Spec, SpecError};
 
