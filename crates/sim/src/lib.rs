@@ -17,6 +17,7 @@ mod drive_clients;
 mod drive_disks;
 
 mod clients;
+mod combinations;
 mod costs;
 mod disk;
 mod faults;
