@@ -21,7 +21,7 @@ mod lie_about_seen;
 mod lie_to_clients;
 mod misplace_first_block;
 mod odd_commands;
-mod off_by_one;
+pub(crate) mod off_by_one;
 mod proof_index_mismatch;
 mod replay;
 mod selective_send;

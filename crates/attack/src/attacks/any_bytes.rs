@@ -57,8 +57,10 @@ impl Adversary for AnyBytes {
             return cx.fired();
         }
         cx.send(to, message);
+        // Drawn once, as some kinds are rarely read.
+        let kind = cx.draw(Message::KINDS.len() as u64) as u8;
         if cx.chance(self.percent)
-            && let Some(invented) = readable(cx, invent)
+            && let Some(invented) = readable(cx, |cx| invent(cx, kind))
         {
             cx.send(to, invented);
             cx.fired();
@@ -98,14 +100,14 @@ fn edit(cx: &mut Cx<'_>, bytes: &mut Vec<u8>) {
 
 /// Small ones more often: they are the tags and lengths that can be read.
 fn draw_byte(cx: &mut Cx<'_>) -> u8 {
-    let end = [4, 128, 256][cx.draw(3) as usize];
+    let end = [2, 8, 256][cx.draw(3) as usize];
     cx.draw(end) as u8
 }
 
-/// A random value of a random kind.
-fn invent(cx: &mut Cx<'_>) -> Option<Frame> {
+/// A random value of this kind.
+fn invent(cx: &mut Cx<'_>, kind: u8) -> Option<Frame> {
     let mut bytes: Vec<u8> = (0..INVENTED_BYTES).map(|_| draw_byte(cx)).collect();
-    bytes[0] = cx.draw(Message::KINDS.len() as u64) as u8;
+    bytes[0] = kind;
     let (message, _) = postcard::take_from_bytes::<Message>(&bytes).ok()?;
     let frame = message.encode();
     let payload: Bytes = (0..cx.draw(PAYLOAD_BYTES_MAX)).map(|_| draw_byte(cx)).collect();
