@@ -272,7 +272,7 @@ impl Byzantine {
         result
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
         self.delayed.due().into_iter().chain(self.adversary.poll_timeout()).min()
     }
 }

@@ -92,6 +92,8 @@ fn assert_honest(stage: &mut Stage, heard: &AtomicUsize) {
     assert_eq!(stage.reply(welcome()), [welcome()]);
     assert_eq!(stage.timeout(stage.now.after(Duration::from_secs(1))), []);
     assert_eq!((stage.byzantine.fired, heard.load(Ordering::Relaxed)), (fired, before));
+    // A time that is past and does nothing would wake the driver for ever.
+    assert_eq!(stage.byzantine.poll_timeout(), None);
 }
 
 #[test]
@@ -171,6 +173,14 @@ fn times_is_honest_after_so_many_deviations() {
     assert_eq!(stage.broadcast(truth(1)), to(&LIE, &[R1, R2, R3]));
     assert_eq!(stage.receive(R1, truth(2)), (false, to(&LIE, &[R1])));
     assert_eq!(stage.byzantine.fired, 4);
+    assert_honest(&mut stage, &heard);
+
+    // One event may be several.
+    let (loud, heard) = self::loud();
+    let mut stage = Stage::new(4, loud.times(6), 1);
+    assert_eq!(stage.timeout(Time(10)).len(), 3);
+    assert_eq!(stage.timeout(Time(15)), to(&LIE, &[R1, R2, R3]));
+    assert_eq!(stage.byzantine.fired, 6);
     assert_honest(&mut stage, &heard);
 }
 

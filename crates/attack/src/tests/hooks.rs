@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 use super::stage::{Cluster, R1, Stage, participant};
-use crate::{forge_replies, odd_commands};
+use crate::{Adversary, Attack, Combine as _, forge_replies, odd_commands, views};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Answer {
@@ -44,7 +44,7 @@ fn replies_are_forged_in_their_own_type() {
 }
 
 /// Drives a primary alone with one client's requests; gives what it had verified for other clients.
-fn commands_asked_for(odd: crate::OddCommands, requests: u64) -> (Vec<Bundle>, u64) {
+fn commands_asked_for(odd: impl Into<Box<dyn Adversary>>, requests: u64) -> (Vec<Bundle>, u64) {
     let cluster = Cluster::new(4);
     let mut traitor = participant(&cluster, odd);
     let batch = cluster.batch(1, requests);
@@ -94,6 +94,15 @@ fn odd_commands_come_with_a_key_of_their_own_and_end_with_the_requests_of_others
         assert_eq!(decode::<(u64, String)>(&request.command), Ok((number, "odd".to_owned())));
         assert_eq!(bundle.session(), asked[0].session());
         assert!(bundle.session().birth > Time(0));
+    }
+}
+
+#[test]
+fn odd_commands_pass_through_every_combinator() {
+    let odd = || odd_commands(|number| number).during(views(0..1)).times(9).toward([1, 2, 3]);
+    for combined in [odd().and(Attack::Replay).into(), odd().then(Attack::Silent).into()] {
+        let combined: Box<dyn Adversary> = combined;
+        assert!(!commands_asked_for(combined, 3).0.is_empty());
     }
 }
 
