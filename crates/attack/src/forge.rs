@@ -40,7 +40,7 @@ pub(crate) fn certificate(cx: &Cx<'_>, vote: VoteStatement, signers: &[ReplicaId
 
 /// For which view and below or at which height a certificate has to be to matter in this message. A status can
 /// bring one for the next view along.
-pub(crate) fn place(message: &Message) -> Option<(View, Height)> {
+fn place(message: &Message) -> Option<(View, Height)> {
     match message {
         Message::Propose(propose) => {
             let header = &propose.header.header;
@@ -53,11 +53,7 @@ pub(crate) fn place(message: &Message) -> Option<(View, Height)> {
 }
 
 /// The message with this certificate in it. In place of a status it is the proof of a view.
-pub(crate) fn with_certificate(
-    cx: &Cx<'_>,
-    message: &Message,
-    certificate: QuorumCertificate,
-) -> Option<Message> {
+fn with_certificate(cx: &Cx<'_>, message: &Message, certificate: QuorumCertificate) -> Option<Message> {
     match message {
         Message::Propose(propose) => {
             let justify = Justify::Quorum(Arc::new(certificate));

@@ -3,8 +3,9 @@
 //! Must hold: cluster and epoch are signed, so nothing of another cluster or epoch counts here, and none of it is
 //! evidence.
 
+use quorate_types::certificate::SignedHeader;
 use quorate_types::message::{CheckpointVote, Message, Propose, Vote};
-use quorate_types::{CheckpointStatement, Digest, Epoch, Header, ReplicaId, Statement, VoteStatement};
+use quorate_types::{CheckpointStatement, Digest, Header, ReplicaId, Statement, VoteStatement};
 use std::sync::Arc;
 
 use crate::adversary::{Adversary, Cx};
@@ -24,13 +25,13 @@ pub const fn cross_clusters() -> CrossClusters {
 fn elsewhere(cx: &Cx<'_>, message: &Message, is_epoch: bool) -> Option<Message> {
     let (here, other) = (cx.membership().cluster(), Digest::of_bytes(b"another cluster"));
     let cluster = if is_epoch { here } else { other };
-    let epoch = if is_epoch { Epoch(cx.membership().epoch().0 + 1) } else { cx.membership().epoch() };
+    let epoch = if is_epoch { cx.membership().epoch().next() } else { cx.membership().epoch() };
     let sign = |statement: &Statement| cx.sign_elsewhere(&cluster, statement);
     Some(match message {
         Message::Propose(propose) => {
             let header = Header { cluster, epoch, ..propose.header.header };
             let signature = sign(&Statement::Block(header));
-            let header = quorate_types::certificate::SignedHeader { header, signature };
+            let header = SignedHeader { header, signature };
             Message::Propose(Propose { header, ..propose.clone() })
         }
         Message::Vote(vote) => {

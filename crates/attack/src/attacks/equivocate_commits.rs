@@ -6,7 +6,7 @@
 use quorate_types::ReplicaId;
 use quorate_types::message::{Commit, Message};
 
-use crate::adversary::{Adversary, Cx, Verdict};
+use crate::adversary::{Adversary, Cx};
 use crate::forge;
 
 /// Commits to two blocks.
@@ -40,8 +40,5 @@ impl Adversary for EquivocateCommits {
             cx.send(to, Message::Commit(Commit { vote }));
             cx.fired();
         }
-    }
-    fn on_receive(&mut self, _: &mut Cx<'_>, _: ReplicaId, _: &Message) -> Verdict {
-        Verdict::Deliver
     }
 }

@@ -66,14 +66,9 @@ fn full_list(cx: &mut Cx<'_>) -> Message {
         }
         4 => {
             let vote = forge::invented_vote(cx, view, height.next());
-            let votes = forge::certificate(cx, vote, &everybody).signatures;
-            let signatures: Signatures = votes;
-            let checkpoint = CheckpointStatement {
-                epoch: vote.epoch,
-                height: vote.height,
-                block: vote.digest,
-                state_root: vote.digest,
-            };
+            let (epoch, height, block) = (vote.epoch, vote.height, vote.digest);
+            let checkpoint = CheckpointStatement { epoch, height, block, state_root: block };
+            let signatures = forge::certificate(cx, vote, &everybody).signatures;
             Message::Data(Data::Checkpoint(Arc::new(CheckpointCertificate { checkpoint, signatures })))
         }
         _ => {

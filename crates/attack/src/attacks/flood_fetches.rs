@@ -4,7 +4,7 @@
 //! its turn; whatever it asks for, nothing is kept for it.
 
 use quorate_types::limited::Limited;
-use quorate_types::message::{Fetch, Message};
+use quorate_types::message::{Data, Fetch, Message};
 use quorate_types::{Digest, Height, ReplicaId, View};
 
 use crate::adversary::{Adversary, Cx, Verdict};
@@ -64,7 +64,7 @@ impl Adversary for FloodFetches {
             self.known = (vote.vote.height, vote.vote.digest);
         }
         // The answers to these questions are of no use to the machine, and statuses it gets anyhow.
-        let is_answer = matches!(message, Message::Data(quorate_types::message::Data::Absent(_)));
+        let is_answer = matches!(message, Message::Data(Data::Absent(_)));
         if is_answer { Verdict::Drop } else { Verdict::Deliver }
     }
 }

@@ -4,9 +4,8 @@
 //! verification and its sender is named, and nobody blames a primary for requests that do not exist.
 
 use bytes::Bytes;
-use quorate_types::ReplicaId;
 use quorate_types::message::Message;
-use quorate_types::{Bundle, RequestNumber, SecretKey, SessionId, Statement, Time};
+use quorate_types::{Batch, Bundle, ReplicaId, RequestNumber, SecretKey, SessionId, Statement, Time};
 use std::collections::VecDeque;
 
 use crate::adversary::{Adversary, Cx, Verdict};
@@ -28,9 +27,9 @@ pub const fn forge_forwards() -> ForgeForwards {
 
 impl ForgeForwards {
     fn keep(&mut self, message: &Message) {
-        let batch = match message {
+        let bundle = match message {
             Message::Request(bundle) => bundle.clone(),
-            Message::Propose(propose) => match quorate_types::Batch::parse(propose.batch.clone()) {
+            Message::Propose(propose) => match Batch::parse(propose.batch.clone()) {
                 Ok(batch) if !batch.is_empty() => batch.bundles()[0].raw().clone(),
                 _ => return,
             },
@@ -39,7 +38,7 @@ impl ForgeForwards {
         if self.genuine.len() == KEPT_MAX {
             self.genuine.pop_front();
         }
-        self.genuine.push_back(batch);
+        self.genuine.push_back(bundle);
     }
 
     fn forward(&self, cx: &mut Cx<'_>) -> Bytes {

@@ -3,7 +3,7 @@
 //! Must hold: no number from outside is used as an index before it is known to be a member's.
 
 use quorate_types::message::{CheckpointVote, Message, Wish};
-use quorate_types::{Evidence, ReplicaId, Statement};
+use quorate_types::{CheckpointStatement, Evidence, ReplicaId, Statement, VoteStatement};
 use std::sync::Arc;
 
 use crate::adversary::{Adversary, Cx};
@@ -42,14 +42,10 @@ impl Adversary for NameNobody {
         change.replica = replica;
         let vote = forge::invented_vote(cx, view, status.committed.0.next());
         let other = forge::invented_vote(cx, view, vote.height.next());
-        let checkpoint = quorate_types::CheckpointStatement {
-            epoch,
-            height: status.stable.next(),
-            block: vote.digest,
-            state_root: other.digest,
-        };
+        let (height, block, state_root) = (status.stable.next(), vote.digest, other.digest);
+        let checkpoint = CheckpointStatement { epoch, height, block, state_root };
         let signed = |statement: Statement| (statement, cx.sign(&statement));
-        let twice = quorate_types::VoteStatement { digest: other.digest, ..vote };
+        let twice = VoteStatement { digest: other.digest, ..vote };
         let (first, second) = (signed(Statement::Vote(vote)), signed(Statement::Vote(twice)));
         let (_, signature) = signed(Statement::Wish { epoch, view });
         let lies = [

@@ -48,8 +48,7 @@ impl Adversary for ProposeToFew {
             cx.fired();
         }
     }
-    fn on_receive(&mut self, cx: &mut Cx<'_>, from: ReplicaId, message: &Message) -> Verdict {
-        let _ = (cx, from);
+    fn on_receive(&mut self, _: &mut Cx<'_>, from: ReplicaId, message: &Message) -> Verdict {
         // It does not even hear the question of whom it keeps them from.
         let asks = matches!(message, Message::Fetch(Fetch::Header(..)));
         if asks && self.shown.as_ref().is_some_and(|(_, shown)| !shown.contains(&from)) {

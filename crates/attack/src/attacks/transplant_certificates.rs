@@ -4,7 +4,7 @@
 
 use quorate_types::certificate::QuorumCertificate;
 use quorate_types::message::Message;
-use quorate_types::{Digest, Height, ReplicaId, View, VoteStatement};
+use quorate_types::{Height, ReplicaId, View, VoteStatement};
 
 use crate::adversary::{Adversary, Cx, Verdict};
 use crate::forge::{self, Certificates};
@@ -27,7 +27,7 @@ fn moved(cx: &mut Cx<'_>, genuine: VoteStatement, view: View, height: Height) ->
         1 => VoteStatement { height, view, ..genuine },
         2 => VoteStatement { epoch: genuine.epoch.next(), view, ..genuine },
         _ => {
-            let digest: Digest = forge::other_digest(genuine.digest);
+            let digest = forge::other_digest(genuine.digest);
             VoteStatement { digest, view, ..genuine }
         }
     }

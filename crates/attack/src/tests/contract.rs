@@ -110,7 +110,7 @@ fn state(header: SignedHeader) -> Vec<Message> {
 }
 
 /// The first block of view 8 by its primary, on a block that three replicas claim.
-fn first_block(stage: &Stage) -> Message {
+pub(super) fn first_block(stage: &Stage) -> Message {
     let claim = stage.cluster.chain(View(0), 2);
     let tip = claim[1].header.header;
     let genesis = || stage.cluster.genesis_certificate();
