@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::adversary::Adversary;
+use crate::adversary::{Adversary, Needs};
 use crate::attacks as a;
+use crate::nearest::nearest;
 
 macro_rules! attacks {
     ($($variant:ident = $name:literal, $build:expr, $describe:literal;)+) => {
@@ -211,6 +212,10 @@ attacks! {
         "Passes no client's request on, and takes none from other replicas.";
     RefuseClients = "refuse_clients", a::refuse_clients(),
         "Takes part in the protocol and refuses its clients.";
+    SmallScope = "small_scope", a::small_scope(),
+        "Sends messages that are wrong by one in view, height or digest, old ones, or none, in a few rounds.";
+    AnyBytes = "any_bytes", a::any_bytes(),
+        "Sends messages of arbitrary content, as far as they can be read.";
 }
 
 impl Attack {
@@ -250,6 +255,12 @@ impl Attack {
                 | Self::SilentPrimary
         )
     }
+
+    /// What it needs of whoever runs it.
+    #[must_use]
+    pub fn needs(self) -> Needs {
+        self.build().needs().union(Needs { primary: self.is_primary_attack(), ..Needs::OWN_KEY })
+    }
 }
 
 impl fmt::Display for Attack {
@@ -274,7 +285,11 @@ pub struct UnknownAttack(String);
 impl fmt::Display for UnknownAttack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = Attack::ALL.iter().map(Attack::to_string).collect();
-        write!(f, "there is no attack `{}`; choose one of {}", self.0, names.join(", "))
+        write!(f, "there is no attack `{}`; ", self.0)?;
+        match nearest(&self.0.replace('_', "-"), names.iter().map(String::as_str)) {
+            Some(known) => write!(f, "did you mean `{known}`?"),
+            None => write!(f, "choose one of {}", names.join(", ")),
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! What surrounds a replica's machine? Its disk, its state machine, its clock and, maybe, an
 //! adversary.
 
-use quorate_attack::{Attack, Participant};
+use quorate_attack::combinators::Group;
+use quorate_attack::{Participant, Spec};
 use quorate_consensus::{Execution, Input, Record, Recovered, Replica, ReplicaStatus, SnapshotOrder};
 use quorate_machine::{Application, ApplicationFactory, BlockContext, Context, catch};
 use quorate_store::{LogIdentity, Owner};
 use quorate_types::message::Outcome;
 use quorate_types::{ClusterId, Height, ReplicaId, SecretKey, StateHead, Time};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskError, Image};
@@ -37,14 +39,16 @@ pub(crate) struct Host {
     /// When the machine wants a timeout, in simulated nanoseconds.
     pub(crate) timeout: u64,
     /// The attack that it runs, also after a restart.
-    pub(crate) attack: Option<Attack>,
+    pub(crate) attack: Option<Spec>,
+    /// The traitors with whom it shares what it hears.
+    pub(crate) group: Option<Group>,
     pub(crate) colluders: Vec<(ReplicaId, SecretKey)>,
     /// The height of the snapshot that it was restored from.
     pub(crate) restored: Height,
     participant: Option<Participant>,
     application: Box<dyn Application>,
     /// Deviations of processes that ended.
-    fired_before: u64,
+    fired_before: BTreeMap<&'static str, u64>,
     last_status: ReplicaStatus,
 }
 
@@ -64,11 +68,12 @@ impl Host {
             busy_until: 0,
             timeout: NEVER,
             attack: None,
+            group: None,
             colluders: Vec::new(),
             restored: Height(0),
             participant: None,
             application,
-            fired_before: 0,
+            fired_before: BTreeMap::new(),
             last_status: ReplicaStatus::default(),
         }
     }
@@ -100,10 +105,14 @@ impl Host {
         }
         let records = recovered.records.clone();
         let replica = Replica::new(self.clock(now), config.clone(), recovered);
-        self.participant = Some(match self.attack {
+        self.participant = Some(match &self.attack {
             Some(attack) => {
                 let seed = seed ^ u64::from(self.incarnation).rotate_right(16);
-                Participant::byzantine(replica, attack.build(), &config, self.colluders.clone(), seed)
+                let adversary = match &self.group {
+                    Some(group) => group.join(attack.build()).into(),
+                    None => attack.build(),
+                };
+                Participant::byzantine(replica, adversary, &config, self.colluders.clone(), seed)
             }
             None => Participant::honest(replica),
         });
@@ -116,7 +125,9 @@ impl Host {
     pub(crate) fn stop(&mut self, power: Option<&mut Stream>) {
         if let Some(participant) = self.participant.take() {
             self.last_status = participant.status();
-            self.fired_before += participant.fired();
+            for (name, count) in participant.fired_by_name() {
+                *self.fired_before.entry(name).or_default() += count;
+            }
         }
         self.timeout = NEVER;
         // What is in flight carries the old number.
@@ -156,7 +167,14 @@ impl Host {
 
     /// How often the attack deviated from the protocol, in all processes.
     pub(crate) fn fired(&self) -> u64 {
-        self.fired_before + self.participant.as_ref().map_or(0, Participant::fired)
+        self.fired_before.values().sum::<u64>() + self.participant.as_ref().map_or(0, Participant::fired)
+    }
+
+    /// How often the attack of this name did.
+    pub(crate) fn fired_of(&self, name: &str) -> u64 {
+        let now = self.participant.iter().flat_map(Participant::fired_by_name);
+        let now: u64 = now.filter(|(other, _)| *other == name).map(|(_, count)| count).sum();
+        now + self.fired_before.get(name).copied().unwrap_or(0)
     }
 
     /// Where the replica stands, or stood when its process ended.

@@ -2,7 +2,7 @@
 
 use quorate_consensus::{Action, Event as Said, Execution, Input, Peer, Recipients};
 use quorate_types::message::{Message, ReplicaMessage};
-use quorate_types::{PublicKey, ReplicaId, Unverified};
+use quorate_types::{Bundle, PublicKey, ReplicaId, Unverified};
 
 use crate::observe::{Observation, Violation};
 use crate::queue::Event;
@@ -95,9 +95,22 @@ impl World {
 
     /// Checks at once; the result arrives later, so that results overtake each other.
     fn verify(&mut self, replica: ReplicaId, peer: Peer, work: Unverified) {
+        self.note_traitors_bundle(replica, peer, &work);
         let result = self.setup.verifier.check(work);
         let after = self.costs.verify_us.draw(&mut self.verify_random);
         self.push_input(after, replica, Input::Verified(peer, result));
+    }
+
+    /// A traitor may be a client too, with a key that no other client has.
+    fn note_traitors_bundle(&mut self, replica: ReplicaId, peer: Peer, work: &Unverified) {
+        let Unverified::Bundle(raw) = work else { return };
+        let is_own = matches!(peer, Peer::Client(key) if self.clients.iter().all(|client| client.key != key));
+        if is_own
+            && !self.is_trusted(replica)
+            && let Ok(bundle) = Bundle::parse(raw.clone())
+        {
+            self.observe(Observation::Issued(&bundle));
+        }
     }
 
     fn execute(&mut self, replica: ReplicaId, execution: &Execution) {

@@ -5,6 +5,7 @@ use quorate_attack::Attack;
 use serde::{Deserialize, Serialize};
 
 use crate::clients::Workload;
+use crate::combinations::combine;
 use crate::costs::{Costs, Span};
 use crate::episodes::{draw_faults, victims};
 use crate::faults::TimedFault;
@@ -34,6 +35,9 @@ pub struct Plan {
     pub skews_us: Vec<u64>,
     /// The replicas that lie, from the start to the end.
     pub byzantine: Vec<Traitor>,
+    /// Whether each of them hears what any of them hears.
+    #[serde(default)]
+    pub colluding: bool,
     /// What goes wrong and when; the last one is [`crate::Fault::Heal`].
     pub faults: Vec<TimedFault>,
 }
@@ -44,7 +48,7 @@ pub struct Plan {
 pub struct Traitor {
     /// Which.
     pub replica: u16,
-    /// The name of its attack.
+    /// Its attack, in the words of a [`Spec`](quorate_attack::Spec): `equivocate-proposals@views=0..3`.
     pub attack: String,
 }
 
@@ -64,7 +68,11 @@ impl Plan {
     #[must_use]
     pub fn generate(seed: u64, replicas: u16, crypto: Crypto, attacks: AttackChoice) -> Self {
         let mut random = Stream::new(seed, "plan");
-        let byzantine = draw_traitors(&mut random, replicas, attacks);
+        let mut byzantine = draw_traitors(&mut random, replicas, attacks);
+        let mut combining = Stream::new(seed, "attack combinations");
+        if attacks == AttackChoice::All {
+            combine(&mut combining, replicas, &mut byzantine);
+        }
         let heal_us = random.between(200_000, 500_000);
         let traitors = byzantine.iter().map(|traitor| traitor.replica).collect();
         let faults = draw_faults(seed, replicas, heal_us, traitors);
@@ -80,6 +88,7 @@ impl Plan {
             network: draw_network(&mut random),
             costs: draw_costs(&mut random),
             skews_us: (0..replicas).map(|_| random.below(skew_us + 1)).collect(),
+            colluding: byzantine.len() > 1 && combining.chance(300),
             byzantine,
             faults,
         }
@@ -179,6 +188,16 @@ mod tests {
             let json = serde_json::to_string(&plan).expect("a plan is plain data");
             assert_eq!(plan, serde_json::from_str(&json).expect("it reads what it wrote"));
         }
+    }
+
+    #[test]
+    fn a_plan_from_before_traitors_colluded_is_still_one() {
+        let plan = Plan::generate(3, 4, Crypto::Fast, AttackChoice::One(Attack::Silent));
+        let mut json = serde_json::to_value(&plan).expect("a plan is plain data");
+        json.as_object_mut().expect("an object").remove("colluding");
+        json["byzantine"][0]["attack"] = "equivocate_votes".into();
+        let read: Plan = serde_json::from_value(json).expect("an old plan");
+        assert!(read.validate().is_ok() && !read.colluding);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How does a run go? Faults, healing, then everything that was asked for must come to its end.
 
-use quorate_attack::Attack;
+use quorate_attack::combinators::Group;
+use quorate_attack::{Attack, Spec};
 use quorate_consensus::Timing;
 use quorate_machine::ApplicationFactory;
 use quorate_types::message::Message;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use crate::audit::Audit;
 use crate::faults::Fault;
+use crate::host::Host;
 use crate::observe::{Observation, Violation};
 use crate::plan::Plan;
 use crate::setup::Setup;
@@ -32,7 +34,7 @@ pub struct Report {
     pub view_changes: u64,
     /// How many checkpoints became stable.
     pub checkpoints: u64,
-    /// The attacks that were made, and how often each deviated from the protocol.
+    /// The attacks of each traitor, and how often it deviated from the protocol with each.
     pub attacks: Vec<(Attack, u64)>,
     /// What happened at least once: faults by their kinds, stops for the disk's sake, states fetched.
     pub happened: BTreeSet<&'static str>,
@@ -113,18 +115,20 @@ impl<'a> Run<'a> {
         run
     }
 
-    /// Traitors know each other's keys.
+    /// Traitors know each other's keys, and what the others hear if they collude.
     fn turn_traitors(&mut self) {
         let liars: Vec<ReplicaId> =
             self.plan.byzantine.iter().map(|traitor| ReplicaId(traitor.replica)).collect();
+        let group = self.plan.colluding.then(Group::default);
         for traitor in &self.plan.byzantine {
             let replica = ReplicaId(traitor.replica);
             let colluders = liars.iter().filter(|other| **other != replica);
             let colluders = colluders.map(|other| (*other, self.world.setup.key(*other))).collect();
-            let attack = Attack::from_name(&traitor.attack)
-                .unwrap_or_else(|| panic!("unknown attack {}", traitor.attack));
-            self.world.hosts[replica.index()].attack = Some(attack);
-            self.world.hosts[replica.index()].colluders = colluders;
+            let host = &mut self.world.hosts[replica.index()];
+            let spec = traitor.attack.parse::<Spec>();
+            host.attack = Some(spec.unwrap_or_else(|error| panic!("the plan's attack {error}")));
+            host.colluders = colluders;
+            host.group.clone_from(&group);
             self.world.distrust(replica);
         }
     }
@@ -223,7 +227,6 @@ impl<'a> Run<'a> {
         let statuses = || honest(&world).map(|replica| world.hosts[replica.index()].status());
         let commits = statuses().map(|status| status.committed).max().unwrap_or(Height(0)).0;
         let stable = statuses().map(|status| status.stable).max().unwrap_or(Height(0)).0;
-        let attacks = world.hosts.iter().filter_map(|host| Some((host.attack?, host.fired())));
         Report {
             seed: self.plan.seed,
             events: world.events,
@@ -231,7 +234,7 @@ impl<'a> Run<'a> {
             commits,
             view_changes: statuses().map(|status| status.view.0).max().unwrap_or(0),
             checkpoints: stable / self.plan.bounds.checkpoint_interval,
-            attacks: attacks.collect(),
+            attacks: world.hosts.iter().flat_map(deviations).collect(),
             sent: world.counters.sent,
             happened: world.counters.happened,
             audit: world.audit,
@@ -239,6 +242,13 @@ impl<'a> Run<'a> {
             story: world.story.unwrap_or_default(),
         }
     }
+}
+
+/// How often each attack of a traitor deviated.
+fn deviations(host: &Host) -> impl Iterator<Item = (Attack, u64)> + '_ {
+    let attacks: BTreeSet<Attack> =
+        host.attack.iter().flat_map(Spec::parts).map(|part| part.attack).collect();
+    attacks.into_iter().map(|attack| (attack, host.fired_of(attack.name())))
 }
 
 fn honest(world: &World) -> impl Iterator<Item = ReplicaId> + '_ {

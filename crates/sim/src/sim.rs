@@ -123,7 +123,7 @@ impl Sim {
     /// A replica lies from now on, also after restarts.
     pub fn byzantine(&mut self, id: ReplicaId, attack: Attack) {
         self.start();
-        self.world.hosts[id.index()].attack = Some(attack);
+        self.world.hosts[id.index()].attack = Some(attack.into());
         self.turn(id, attack.build(), Vec::new());
     }
 
