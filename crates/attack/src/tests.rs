@@ -2,13 +2,17 @@
 
 mod colluding;
 mod combinators;
+mod answers;
+mod certificates;
 mod contract;
 mod equivocation;
 mod hooks;
 mod messages;
 mod scopes;
+mod proposals;
 mod seam;
 mod spec;
 mod stage;
 mod states;
 mod view_changes;
+mod votes;

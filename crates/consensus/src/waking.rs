@@ -19,6 +19,8 @@ pub(crate) struct Waking {
     /// The own clock at the start.
     started: Time,
     heard: Vec<bool>,
+    /// When each peer was last asked for another status.
+    asked: Vec<Option<Time>>,
     is_awake: bool,
     /// What it said in views below this one is void: a certificate showed that those are over.
     pub(crate) whole_since: View,
@@ -26,7 +28,8 @@ pub(crate) struct Waking {
 
 impl Waking {
     pub(crate) fn new(quorums: Quorums, started: Time) -> Self {
-        Self { started, heard: vec![false; quorums.n()], is_awake: false, whole_since: View(0) }
+        let (heard, asked) = (vec![false; quorums.n()], vec![None; quorums.n()]);
+        Self { started, heard, asked, is_awake: false, whole_since: View(0) }
     }
 
     pub(crate) const fn is_awake(&self) -> bool {
@@ -51,15 +54,25 @@ impl Replica {
         // A status that was on its way before this start, or before the peer heard of it, says nothing of what it saw.
         let told = self.waking.started..=self.now;
         if status.echo.is_none_or(|(clock, _)| !told.contains(&clock)) {
-            self.send_status(from);
-            self.send_to(from, Message::Fetch(Fetch::Status));
-            return;
+            return self.ask_for_echo(from);
         }
         self.waking.heard[from.index()] = true;
         let heard = self.waking.heard.iter().filter(|heard| **heard).count();
         self.waking.is_awake = heard + 1 >= self.quorums().quorum();
         if self.waking.is_awake {
             self.send_checkpoint_vote();
+        }
+    }
+
+    /// A peer that does not echo a clock of this start is asked for a status that does, now and then only: one that
+    /// never does, or that starts too, could otherwise be asked without end.
+    fn ask_for_echo(&mut self, peer: ReplicaId) {
+        let pause = self.config.timing.status_interval / 2;
+        let asked = &mut self.waking.asked[peer.index()];
+        if asked.is_none_or(|at| at.after(pause) <= self.now) {
+            *asked = Some(self.now);
+            self.send_status(peer);
+            self.send_to(peer, Message::Fetch(Fetch::Status));
         }
     }
 

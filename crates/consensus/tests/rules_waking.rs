@@ -3,7 +3,7 @@
 mod common;
 use common::{Cluster, Disk, Envelope, id};
 use quorate_consensus::{Record, Recovered};
-use quorate_types::message::{Message, Seen, Status, Vote};
+use quorate_types::message::{Fetch, Message, Seen, Status, Vote};
 use quorate_types::{Height, Signature, Statement, View};
 use std::time::Duration;
 
@@ -51,6 +51,26 @@ fn d3_a_starting_replica_listens_first() {
         assert_eq!(cluster.voted(2), [block.id()]);
         cluster.pass(Duration::from_secs(5));
         assert_eq!(cluster.hosts[2].replica.status().asked, View(1), "its timer runs now");
+    }
+}
+
+/// [D3] A peer that never echoes a clock of this start is asked for another status now and then, however often it
+/// speaks: two replicas that start, or one and a liar, would keep each other busy without end.
+#[test]
+fn d3_a_peer_that_echoes_nothing_is_asked_now_and_then() {
+    let mut cluster = Cluster::new(4);
+    cluster.restart(2);
+    let asks = |message: &Message| matches!(message, Message::Fetch(Fetch::Status));
+    let status_interval = cluster.config(2).timing.status_interval;
+    for _ in 0..3 {
+        cluster.wire.clear();
+        for _ in 0..50 {
+            let status = Status { echo: None, ..cluster.status(0) };
+            cluster.deliver(1, 2, Message::Status(status));
+            assert_eq!(cluster.count_sent(2, asks), 1);
+        }
+        assert!(!cluster.hosts[2].replica.status().is_awake);
+        cluster.pass(status_interval / 2);
     }
 }
 

@@ -1,13 +1,14 @@
 //! Forged and hiding view changes.
 
 use quorate_types::certificate::ViewChange;
-use quorate_types::message::Message;
-use quorate_types::{Rejection, Time, Unverified, View};
+use quorate_types::limited::Limited;
+use quorate_types::message::{Data, Fetch, Message};
+use quorate_types::{Height, Rejection, Time, Unverified, View};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::stage::{R0, R1, R3, Stage};
-use crate::{Adversary, Forgery, forge_view_change, hide_view_change};
+use super::stage::{R0, R1, R3, Stage, status};
+use crate::*;
 
 /// The one view change that all others hear in place of a true one with certificate and claim.
 fn told(adversary: impl Adversary + 'static, seed: u64) -> (Stage, ViewChange, Arc<ViewChange>) {
@@ -97,4 +98,74 @@ fn the_forger_asks_unasked() {
     assert_eq!(sent.len(), 3);
     assert!(sent.iter().all(|(_, message)| matches!(message, Message::ViewChange(_))));
     assert!(stage.timeout(second).is_empty(), "the next time is later");
+}
+
+#[test]
+fn invented_claims_are_long_valid_and_served() {
+    let (mut stage, truth, told) = told(claim_invented_blocks(), 1);
+    assert_eq!(refusal(&stage, &told), None, "the traitor led view 0 and may sign what it likes for it");
+    assert_eq!(told.high_qc, truth.high_qc);
+    assert_eq!(told.claim.len() as u64, 1 + truth.high_qc.vote.height.0);
+    assert!(told.claim.iter().all(|header| !truth.claim.contains(header)));
+    let last = told.claim.last().unwrap();
+    let id = (last.header.height, last.header.digest());
+    let (_, sent) = stage.receive(R1, Message::Fetch(Fetch::Blocks(Limited::take([id]))));
+    let [(_, Message::Data(Data::Block { header, batch }))] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(header, last);
+    stage.cluster.verifier().check(Unverified::Block(*header, batch.clone())).unwrap();
+}
+
+#[test]
+fn each_replica_hears_another_valid_view_change() {
+    let mut heard = BTreeSet::new();
+    for seed in 0..20 {
+        let mut stage = Stage::new(4, equivocate_view_changes(), seed);
+        let blocks = stage.cluster.chain(View(0), 3);
+        let certificate = stage.cluster.certificate(&blocks[0].header.header);
+        let truth = stage.cluster.view_change(R0, View(1), certificate, &blocks[1..]);
+        let sent = stage.broadcast(Message::ViewChange(Arc::new(truth.clone())));
+        let mut lies = 0;
+        for (_, message) in &sent {
+            let Message::ViewChange(told) = message else { panic!("{message:?}") };
+            assert_eq!(refusal(&stage, told), None);
+            lies += usize::from(**told != truth);
+            heard.insert((told.high_qc.rank(), told.claim.len()));
+        }
+        assert!(lies > 0 && sent.len() > lies);
+        assert_eq!(stage.byzantine.fired as usize, lies);
+    }
+    assert_eq!(heard.len(), 3, "all, the certificate alone, nothing");
+}
+
+#[test]
+fn views_are_raced_through() {
+    let mut stage = Stage::new(4, race_views(), 1);
+    let block = stage.cluster.chain(View(0), 1).remove(0).header.header;
+    stage.send(R1, status(&block));
+    let mut views = BTreeSet::new();
+    for period in 0..3 {
+        for (_, message) in stage.timeout(Time(period * 1_000_000_000)) {
+            let Message::ViewChange(change) = message else { panic!("{message:?}") };
+            assert_eq!(refusal(&stage, &change), None);
+            views.insert(change.new_view);
+        }
+    }
+    assert!(views.into_iter().eq((1..=48).map(View)));
+}
+
+#[test]
+fn some_are_left_in_the_past() {
+    let mut stage = Stage::new(4, split_views(), 1);
+    (stage.status.view, stage.status.asked) = (View(3), View(3));
+    let block = stage.cluster.chain(View(3), 1).remove(0).header.header;
+    let change = stage.cluster.view_change(R0, View(3), stage.cluster.genesis_certificate(), &[]);
+    let heard = stage.broadcast(Message::ViewChange(Arc::new(change)));
+    assert_eq!(heard.len(), 1);
+    let told: Vec<View> = stage
+        .broadcast(status(&block))
+        .into_iter()
+        .map(|(_, message)| if let Message::Status(told) = message { told.view } else { panic!() })
+        .collect();
+    assert_eq!(told.iter().filter(|view| **view == View(2)).count(), 2);
+    assert_eq!((stage.byzantine.fired, block.height), (4, Height(1)));
 }
