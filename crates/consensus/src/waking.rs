@@ -5,7 +5,7 @@
 //! needs Q replicas to get anywhere, so hearing Q - 1 others first costs it nothing.
 
 use quorate_types::message::{Fetch, Message, Seen, Status};
-use quorate_types::{Evidence, Quorums, ReplicaId, Statement, Time, View};
+use quorate_types::{Evidence, Quorums, ReplicaId, Statement, View};
 
 use crate::io::Event;
 use crate::mutation::{self, Mutation};
@@ -16,8 +16,6 @@ use crate::replica::Replica;
 /// Whom a replica heard since it started.
 #[derive(Debug)]
 pub(crate) struct Waking {
-    /// The own clock at the start.
-    started: Time,
     heard: Vec<bool>,
     is_awake: bool,
     /// What it said in views below this one is void: a certificate showed that those are over.
@@ -25,8 +23,8 @@ pub(crate) struct Waking {
 }
 
 impl Waking {
-    pub(crate) fn new(quorums: Quorums, started: Time) -> Self {
-        Self { started, heard: vec![false; quorums.n()], is_awake: false, whole_since: View(0) }
+    pub(crate) fn new(quorums: Quorums) -> Self {
+        Self { heard: vec![false; quorums.n()], is_awake: false, whole_since: View(0) }
     }
 
     pub(crate) const fn is_awake(&self) -> bool {
@@ -49,8 +47,8 @@ impl Replica {
             return;
         }
         // A status that was on its way before this start, or before the peer heard of it, says nothing of what it saw.
-        let told = self.waking.started..=self.now;
-        if status.echo.is_none_or(|(clock, _)| !told.contains(&clock)) {
+        let knows_start = status.echo.is_some_and(|echo| echo.start == self.config.start);
+        if !knows_start && !mutation::is(Mutation::EchoUnchecked) {
             self.send_status(from);
             self.send_to(from, Message::Fetch(Fetch::Status));
             return;

@@ -242,6 +242,7 @@ impl<S: StateMachine> LocalCluster<S> {
         let config = Config {
             id: slot.id,
             key: slot.key.clone(),
+            start: rand::random(),
             membership: Arc::clone(&self.membership),
             parameters: self.genesis.protocol.clone(),
             timing: self.timing.clone(),

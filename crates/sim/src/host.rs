@@ -84,7 +84,7 @@ impl Host {
         factory: &ApplicationFactory,
         seed: u64,
     ) -> Result<Vec<Record>, DiskError> {
-        let config = setup.config(self.id);
+        let config = setup.config(self.id, u64::from(self.incarnation));
         self.application = factory.make();
         let mut recovered = self.disk.recover()?;
         if recovered.records.is_empty() && guards::is_removed(Guard::MarkOfInit) {

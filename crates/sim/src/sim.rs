@@ -142,7 +142,7 @@ impl Sim {
 
     fn turn(&mut self, id: ReplicaId, adversary: Box<dyn Adversary>, colluders: Vec<(ReplicaId, SecretKey)>) {
         self.world.distrust(id);
-        let config = self.world.setup.config(id);
+        let config = self.world.setup.config(id, u64::from(self.world.hosts[id.index()].incarnation));
         let seed = self.world.adversary_seed;
         let host = &mut self.world.hosts[id.index()];
         host.colluders.clone_from(&colluders);

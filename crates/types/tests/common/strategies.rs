@@ -7,7 +7,7 @@ use quorate_types::certificate::{
     CheckpointCertificate, QuorumCertificate, Signatures, SignedHeader, ViewChange, ViewChangeCertificate,
 };
 use quorate_types::limited::Limited;
-use quorate_types::message::{
+use quorate_types::message::{Echo, 
     CheckpointVote, ClientMessage, Commit, Data, Fetch, Justify, Message, Outcome, Propose, ReplicaMessage,
     Reply, Seen, Status, ViewProof, Vote, Wish,
 };
@@ -163,9 +163,10 @@ fn state_head() -> impl Strategy<Value = StateHead> {
 
 fn status() -> impl Strategy<Value = Status> {
     let places = (epoch(), view(), view(), (height(), digest()), height(), (view(), height()));
-    let rest = (height(), any::<bool>(), time(), proptest::option::of((time(), number())), seen());
+    let echo = (number(), time(), number()).prop_map(|(start, clock, held)| Echo { start, clock, held });
+    let rest = (height(), any::<bool>(), number(), time(), proptest::option::of(echo), seen());
     (places, rest).prop_map(
-        |((epoch, view, asked, committed, stable, last_vote), (base, is_recovering, clock, echo, seen))| {
+        |((epoch, view, asked, committed, stable, last_vote), (base, is_recovering, start, clock, echo, seen))| {
             Status {
                 epoch,
                 view,
@@ -174,6 +175,7 @@ fn status() -> impl Strategy<Value = Status> {
                 stable,
                 last_vote,
                 is_recovering,
+                start,
                 clock,
                 echo,
                 base,
