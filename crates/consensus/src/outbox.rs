@@ -63,6 +63,10 @@ impl Outbox {
         self.ready.push_back(Action::Send(to, message.clone()));
         Some((to, message))
     }
+    /// How many messages wait for the disk.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
     /// Whether a checkpoint vote has not left.
     pub(crate) fn holds_checkpoint_vote(&self) -> bool {
         self.waiting.iter().any(|(_, _, message)| matches!(message, Message::CheckpointVote(_)))
