@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::io::{Peer, Recipients};
-use crate::mutation::{self, Mutation};
 use crate::replica::Replica;
 use crate::select::BlockId;
 use crate::timer::Timer;
@@ -18,8 +17,6 @@ const WANTED_MAX: usize = 512;
 const HEADERS_MAX: usize = 256;
 /// What nobody asked for again within so many timeouts is no longer wanted.
 const WANTED_TIMEOUTS: u32 = 8;
-/// Most messages that wait for the disk when one more answer is to join them.
-const WAITING_MAX: usize = 1024;
 /// Something missing is first asked for after this part of the timeout: it may be on its way.
 const FIRST_WAIT_DIVISOR: u32 = 8;
 
@@ -237,7 +234,7 @@ impl Replica {
     /// [D1] A block may be an own proposal that is not durable yet.
     fn serve(&mut self, to: ReplicaId, data: Data) {
         // What is dropped is asked for again.
-        if self.outbox.waiting() >= WAITING_MAX && !mutation::is(Mutation::WaitingUnbounded) {
+        if !self.outbox.has_room() {
             return self.reject(Peer::Replica(to), Rejection::TooManyPending);
         }
         self.outbox.send_durable(Recipients::One(to), Message::Data(data));

@@ -96,10 +96,6 @@ mutations! {
     OutcomesForgotten,
     /// A repeat gets the outcome of the session's latest request (R1).
     RepeatGetsLatest,
-    /// A replica that starts sends view changes again that were overtaken long ago (X2).
-    AcceptedForgotten,
-    /// A status of a peer that did not know of the start counts for waking (D3).
-    EchoUnchecked,
 }
 
 #[cfg(feature = "mutations")]

@@ -234,11 +234,9 @@ impl Replica {
         self.view.entered = self.view.entered.max(self.safety.high_qc().vote.view);
         self.view.asked = self.view.asked.max(self.view.entered);
         let view = self.view.entered;
-        if !mutation::is(Mutation::AcceptedForgotten) {
-            // [X2] It voted for a block of that view, or holds a certificate of it: what opened it needs no repeating.
-            let voted = self.safety.last_vote().map_or(View(0), |vote| vote.view);
-            self.view.note_accepted(voted.max(self.safety.high_qc().vote.view));
-        }
+        // [X2] It voted for a block of that view, or holds a certificate of it: what opened it needs no repeating.
+        let voted = self.safety.last_vote().map_or(View(0), |vote| vote.view);
+        self.view.note_accepted(voted.max(self.safety.high_qc().vote.view));
         self.tally.enter(view);
         let tip = self.blocks.tip();
         let is_tip_of_view = self.blocks.tip_header().is_some_and(|header| header.view == view);

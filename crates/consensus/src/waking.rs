@@ -48,7 +48,7 @@ impl Replica {
         }
         // A status that was on its way before this start, or before the peer heard of it, says nothing of what it saw.
         let knows_start = status.echo.is_some_and(|echo| echo.start == self.config.start);
-        if !knows_start && !mutation::is(Mutation::EchoUnchecked) {
+        if !knows_start {
             self.send_status(from);
             self.send_to(from, Message::Fetch(Fetch::Status));
             return;

@@ -5,8 +5,8 @@ mod common;
 use common::{Cluster, Envelope, Made, id};
 use quorate_consensus::{Input, Peer};
 use quorate_types::limited::Limited;
-use quorate_types::message::{Echo, 
-    CheckpointVote, Commit, Data, Fetch, Justify, Message, Status, ViewProof, Vote, Wish,
+use quorate_types::message::{
+    CheckpointVote, Commit, Data, Echo, Fetch, Justify, Message, Status, ViewProof, Vote, Wish,
 };
 use quorate_types::{
     Digest, Epoch, Evidence, Height, Rejection, ReplicaId, Signature, Statement, Time, View,

@@ -358,7 +358,8 @@ fn x2_overtaken_view_changes_are_not_sent_after_a_start() {
     cluster.restart(2);
     cluster.promises.clear();
     cluster.run_until(1_000, |_| false);
-    let is_change = |(from, message): &(_, Message)| *from == id(2) && matches!(message, Message::ViewChange(_));
+    let is_change =
+        |(from, message): &(_, Message)| *from == id(2) && matches!(message, Message::ViewChange(_));
     assert!(!cluster.promises.iter().any(is_change));
     assert!(cluster.hosts[2].replica.status().view >= View(1), "it is there");
 }

@@ -120,7 +120,7 @@ impl<S: StateMachine> LocalCluster<S> {
     }
 
     /// The verified proofs of misbehaviour that replicas have reported; waits up to ten seconds for
-    /// the first.
+    /// the first. [`EvidenceFile`](quorate_types::EvidenceFile) makes a file of one, which `quorate verify` judges.
     ///
     /// # Errors
     /// [`Error::NoEvidence`] if none came.

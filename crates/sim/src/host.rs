@@ -2,7 +2,9 @@
 //! adversary.
 
 use quorate_attack::{Attack, Participant};
-use quorate_consensus::{Execution, Input, Record, Recovered, Replica, ReplicaStatus, SnapshotOrder};
+use quorate_consensus::{
+    Execution, Held, HeldOfPeer, Input, Record, Recovered, Replica, ReplicaStatus, SnapshotOrder,
+};
 use quorate_machine::{Application, ApplicationFactory, BlockContext, Context, catch};
 use quorate_store::{LogIdentity, Owner};
 use quorate_types::message::Outcome;
@@ -41,6 +43,8 @@ pub(crate) struct Host {
     pub(crate) colluders: Vec<(ReplicaId, SecretKey)>,
     /// The height of the snapshot that it was restored from.
     pub(crate) restored: Height,
+    /// How many replicas there are.
+    replicas: u16,
     participant: Option<Participant>,
     application: Box<dyn Application>,
     /// Deviations of processes that ended.
@@ -66,6 +70,7 @@ impl Host {
             attack: None,
             colluders: Vec::new(),
             restored: Height(0),
+            replicas: setup.replicas() as u16,
             participant: None,
             application,
             fired_before: 0,
@@ -152,6 +157,14 @@ impl Host {
     /// The replica's own clock.
     pub(crate) const fn clock(&self, now: u64) -> Time {
         Time(EPOCH + self.skew + now)
+    }
+
+    /// What the machine holds because of all others, and in `of_peers` because of each; `None` if it does not run.
+    pub(crate) fn held(&self, of_peers: &mut Vec<HeldOfPeer>) -> Option<Held> {
+        let machine = self.participant.as_ref()?.machine();
+        of_peers.clear();
+        of_peers.extend((0..self.replicas).map(|peer| machine.held_of(ReplicaId(peer))));
+        Some(machine.held())
     }
 
     /// How often the attack deviated from the protocol, in all processes.

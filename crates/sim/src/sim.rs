@@ -18,6 +18,7 @@ use crate::delays::Delays;
 use crate::disk::Part;
 use crate::faults::Fault;
 use crate::history::History;
+use crate::invariants::Judged;
 use crate::network::NetworkParameters;
 use crate::observe::Violation;
 use crate::setup::{CLIENTS_MAX, Crypto, Setup, timing};
@@ -251,6 +252,13 @@ impl Sim {
     /// The first property that was broken.
     pub fn check(&self) -> Result<(), Violation> {
         self.world.violation.clone().map_or(Ok(()), Err)
+    }
+
+    /// From now on only this counts; what was broken so far is forgotten, so that a test can go on beyond a violation
+    /// that it expected.
+    pub fn judge(&mut self, judged: Judged) {
+        self.world.violation = None;
+        self.world.invariants.judged = judged;
     }
 
     /// Simulated time since the start.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use quorate_consensus::{Action, Config, Input, Limits, Recipients, Replica, ReplicaStatus, Timing};
 use quorate_types::certificate::{QuorumCertificate, Signatures, SignedHeader, ViewChange};
 use quorate_types::limited::Limited;
-use quorate_types::message::{Echo, 
-    CheckpointVote, Commit, Justify, Message, Propose, ReplicaMessage, Status, Vote,
+use quorate_types::message::{
+    CheckpointVote, Commit, Echo, Justify, Message, Propose, ReplicaMessage, Status, Vote,
 };
 use quorate_types::{
     Authenticated, Batch, Bundle, CheckpointStatement, Digest, Epoch, Genesis, Header, Height, Member,

@@ -7,8 +7,8 @@ use quorate_types::certificate::{
     QuorumCertificate, Signatures, SignedHeader, ViewChange, ViewChangeCertificate,
 };
 use quorate_types::limited::Limited;
-use quorate_types::message::{Echo, 
-    CheckpointVote, Commit, Data, Justify, Message, Propose, Status, ViewProof, Vote,
+use quorate_types::message::{
+    CheckpointVote, Commit, Data, Echo, Justify, Message, Propose, Status, ViewProof, Vote,
 };
 use quorate_types::{
     Authenticated, Batch, Bundle, CheckpointStatement, Digest, Header, Height, Rejection, Signature,

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use quorate_types::limited::Limited;
-use quorate_types::message::{Echo, 
-    CheckpointVote, ClientMessage, Commit, Data, Fetch, Justify, Message, Outcome, Propose, ReplicaMessage,
-    Reply, Seen, Status, ViewProof, Vote, Wish,
+use quorate_types::message::{
+    CheckpointVote, ClientMessage, Commit, Data, Echo, Fetch, Justify, Message, Outcome, Propose,
+    ReplicaMessage, Reply, Seen, Status, ViewProof, Vote, Wish,
 };
 use quorate_types::state::ContentBuilder;
 use quorate_types::{

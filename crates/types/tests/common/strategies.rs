@@ -7,9 +7,9 @@ use quorate_types::certificate::{
     CheckpointCertificate, QuorumCertificate, Signatures, SignedHeader, ViewChange, ViewChangeCertificate,
 };
 use quorate_types::limited::Limited;
-use quorate_types::message::{Echo, 
-    CheckpointVote, ClientMessage, Commit, Data, Fetch, Justify, Message, Outcome, Propose, ReplicaMessage,
-    Reply, Seen, Status, ViewProof, Vote, Wish,
+use quorate_types::message::{
+    CheckpointVote, ClientMessage, Commit, Data, Echo, Fetch, Justify, Message, Outcome, Propose,
+    ReplicaMessage, Reply, Seen, Status, ViewProof, Vote, Wish,
 };
 use quorate_types::state::Content;
 use quorate_types::{
@@ -166,7 +166,10 @@ fn status() -> impl Strategy<Value = Status> {
     let echo = (number(), time(), number()).prop_map(|(start, clock, held)| Echo { start, clock, held });
     let rest = (height(), any::<bool>(), number(), time(), proptest::option::of(echo), seen());
     (places, rest).prop_map(
-        |((epoch, view, asked, committed, stable, last_vote), (base, is_recovering, start, clock, echo, seen))| {
+        |(
+            (epoch, view, asked, committed, stable, last_vote),
+            (base, is_recovering, start, clock, echo, seen),
+        )| {
             Status {
                 epoch,
                 view,
