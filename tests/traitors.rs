@@ -6,6 +6,7 @@ mod common;
 use common::{append_in_order, list, start, stop, until, until_replaced, within};
 use quorate::Attack;
 use quorate::attack::{Adversary, delay};
+use quorate::types::EvidenceFile;
 use std::time::Duration;
 
 #[tokio::test]
@@ -51,6 +52,11 @@ async fn an_equivocation_is_proved_to_everybody() {
     for proof in evidence {
         assert_eq!(proof.replica.0, 0);
         proof.check(&membership).expect("anybody can check it");
+        // It can be kept as a file and judged later by anybody who has the genesis.
+        let file = EvidenceFile::new(membership.cluster(), (*proof).clone());
+        let json = serde_json::to_string(&file).expect("it is plain data");
+        let read: EvidenceFile = serde_json::from_str(&json).expect("it reads what it wrote");
+        read.verify_offline(cluster.genesis()).expect("it convicts");
     }
     stop(cluster).await;
 }

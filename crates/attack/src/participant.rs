@@ -112,6 +112,12 @@ impl Participant {
         self.replica.poll_timeout().into_iter().chain(traitors).min()
     }
 
+    /// The honest machine, or the one behind the adversary.
+    #[must_use]
+    pub const fn machine(&self) -> &Replica {
+        &self.replica
+    }
+
     /// Where the machine stands.
     #[must_use]
     pub fn status(&self) -> ReplicaStatus {

@@ -12,6 +12,7 @@ mod status;
 
 mod doctor;
 mod snapshot;
+mod verify;
 
 mod exit;
 mod files;
@@ -46,6 +47,8 @@ enum Command {
     /// Saves, verifies and restores states with their certificates.
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
+    /// Verifies evidence against a replica with nothing but the genesis.
+    Verify(verify::Verify),
     /// Sets a value in the key-value store.
     Put(service::Put),
     /// Prints a value of the key-value store, and nothing else.
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Status(status) => status.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Snapshot(snapshot) => snapshot.run(),
+        Command::Verify(verify) => verify.run(),
         Command::Put(put) => put.run(),
         Command::Get(get) => get.run(),
         Command::Delete(delete) => delete.run(),

@@ -87,6 +87,11 @@ impl CatchUp {
         self.forget_chains();
     }
 
+    /// How many headers of a peer's chain are kept.
+    pub(crate) fn held_of(&self, peer: ReplicaId) -> usize {
+        self.chains[peer.index()].len()
+    }
+
     fn forget_chains(&mut self) {
         self.chains.iter_mut().for_each(Vec::clear);
         self.due.fill(false);

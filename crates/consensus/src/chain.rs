@@ -104,6 +104,11 @@ impl Chain {
         self.first.or(self.floor).is_some_and(|first| height > first)
     }
 
+    /// How many headers of the view are kept.
+    pub(crate) fn held(&self) -> usize {
+        self.candidates.len()
+    }
+
     /// Takes the first header of its height; says whether there was room.
     pub(crate) fn add_candidate(&mut self, id: BlockId) -> bool {
         if self.candidates.len() >= CANDIDATES_MAX {

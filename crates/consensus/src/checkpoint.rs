@@ -136,6 +136,11 @@ impl Checkpoints {
         }
     }
 
+    /// How many votes and result roots of a replica are kept.
+    pub(crate) fn held_of(&self, replica: ReplicaId) -> (usize, usize) {
+        (self.votes[replica.index()].len(), self.results[replica.index()].len())
+    }
+
     /// The votes for one height.
     fn votes_at(&self, height: Height) -> Vec<Verified<CheckpointVote>> {
         let all = self.votes.iter().flatten();
@@ -206,14 +211,18 @@ impl Replica {
         match known {
             Some(known) if known.checkpoint == vote.checkpoint => {}
             Some(known) => {
-                let statement =
-                    |vote: &CheckpointVote| (Statement::Checkpoint(vote.checkpoint), vote.signature);
-                let (first, second) = (statement(known), statement(&vote));
-                self.report(from, first, second);
+                let known = **known;
+                self.report_checkpoint_votes(&known, &vote);
             }
             None => self.verify(Peer::Replica(from), Unverified::CheckpointVote(vote)),
         }
         Ok(())
+    }
+
+    /// [V7] Two checkpoint votes of one replica for one height.
+    fn report_checkpoint_votes(&mut self, first: &CheckpointVote, second: &CheckpointVote) {
+        let statement = |vote: &CheckpointVote| (Statement::Checkpoint(vote.checkpoint), vote.signature);
+        self.report(first.replica, statement(first), statement(second));
     }
 
     pub(crate) fn on_verified_checkpoint_vote(
@@ -230,7 +239,11 @@ impl Replica {
             return;
         }
         let kept = &mut self.checkpoints.votes[vote.replica.index()];
-        if kept.iter().any(|kept| kept.checkpoint.height == height) {
+        if let Some(known) = kept.iter().find(|kept| kept.checkpoint.height == height).copied() {
+            // [V7] Another one for the same height may have been in verification at the same time.
+            if known.checkpoint != vote.checkpoint && !mutation::is(Mutation::SecondInVerificationForgotten) {
+                self.report_checkpoint_votes(&known, &vote);
+            }
             return;
         }
         kept.push_back(vote);
@@ -341,6 +354,7 @@ impl Replica {
         if let Some(vote) = self.checkpoints.last_vote
             && vote.checkpoint.height > its_stable.max(self.checkpoints.stable_height())
             && !self.is_mute()
+            && self.outbox.has_room()
         {
             self.outbox.send_durable(Recipients::One(to), Message::CheckpointVote(vote));
         }

@@ -11,6 +11,9 @@ pub struct Config {
     pub id: ReplicaId,
     /// The replica's key.
     pub key: SecretKey,
+    /// Names this start: a number drawn at random for each. A status that echoes another one was sent in ignorance of
+    /// this start, however the clock was set in between (rule D3).
+    pub start: u64,
     /// The epoch's replicas.
     pub membership: Arc<Membership>,
     /// The parameters of genesis.

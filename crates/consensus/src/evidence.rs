@@ -5,6 +5,7 @@ use quorate_types::{Evidence, Rejection, ReplicaId, Signature, Statement, Unveri
 use std::sync::Arc;
 
 use crate::io::{Action, Cause, Peer};
+use crate::mutation::{self, Mutation};
 use crate::record::Record;
 use crate::replica::Replica;
 
@@ -36,9 +37,7 @@ impl Replica {
         evidence: Verified<Arc<Evidence>>,
     ) -> Result<(), Rejection> {
         if self.is_news(&evidence) {
-            let offence = (evidence.first.0.offence(), evidence.view());
-            self.peers.get_mut(evidence.replica).offences.push(offence);
-            self.evidence.entry(evidence.replica).or_default().push(Arc::clone(&evidence));
+            self.keep_evidence(Arc::clone(&evidence));
             self.outbox.persist(Record::Evidence(Arc::clone(&evidence)));
             self.outbox.push(Action::Report(evidence.clone()));
             self.send_to_all(Message::Evidence(Arc::clone(&evidence)));
@@ -63,11 +62,7 @@ impl Replica {
     fn act_on(&mut self, evidence: &Evidence) {
         let is_of_primary = matches!(evidence.first.0, Statement::Block(_))
             && evidence.view() == Some(self.view.entered)
-            && self
-                .peers
-                .get(evidence.replica)
-                .offences
-                .contains(&(evidence.first.0.offence(), evidence.view()));
+            && self.is_known(evidence);
         if is_of_primary {
             self.depose_primary(Cause::Equivocation);
         }
@@ -79,9 +74,30 @@ impl Replica {
         if self.config.membership.public_key(evidence.replica).is_none() {
             return true;
         }
-        let offences = &self.peers.get(evidence.replica).offences;
+        let kept = self.evidence.get(&evidence.replica).map_or(0, Vec::len);
         let is_present = evidence.view() == Some(self.view.entered);
-        let has_room = offences.len() < self.config.limits.evidence_per_replica_max;
-        (has_room || is_present) && !offences.contains(&(evidence.first.0.offence(), evidence.view()))
+        let has_room = kept < self.config.limits.evidence_per_replica_max;
+        (has_room || is_present) && !self.is_known(evidence)
+    }
+
+    /// Whether there is a piece of this kind and view.
+    fn is_known(&self, evidence: &Evidence) -> bool {
+        let offence = |evidence: &Evidence| (evidence.first.0.offence(), evidence.view());
+        let kept = self.evidence.get(&evidence.replica);
+        kept.is_some_and(|kept| kept.iter().any(|known| offence(known) == offence(evidence)))
+    }
+
+    /// Keeps a piece. Where there is no room, the oldest of a view that is over makes some: a replica that goes on
+    /// and on, view after view, fills no memory.
+    pub(crate) fn keep_evidence(&mut self, evidence: Arc<Evidence>) {
+        let present = Some(self.view.entered);
+        let kept = self.evidence.entry(evidence.replica).or_default();
+        if kept.len() >= self.config.limits.evidence_per_replica_max
+            && !mutation::is(Mutation::EvidenceUnbounded)
+            && let Some(place) = kept.iter().position(|old| old.view() != present)
+        {
+            kept.remove(place);
+        }
+        kept.push(evidence);
     }
 }

@@ -74,6 +74,11 @@ impl Fetches {
         })
     }
 
+    /// How many blocks and headers are wanted.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (self.blocks.len(), self.headers.len())
+    }
+
     fn want(&mut self, now: Time, id: BlockId, holder: Option<ReplicaId>) {
         if self.blocks.len() >= WANTED_MAX && !self.is_wanted(&id) {
             return;
@@ -258,6 +263,10 @@ impl Replica {
 
     /// [D1] A block may be an own proposal that is not durable yet.
     fn serve(&mut self, to: ReplicaId, data: Data) {
+        // What is dropped is asked for again.
+        if !self.outbox.has_room() {
+            return self.reject(Peer::Replica(to), Rejection::TooManyPending);
+        }
         self.outbox.send_durable(Recipients::One(to), Message::Data(data));
     }
 

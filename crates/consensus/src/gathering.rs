@@ -254,6 +254,10 @@ impl Source {
     pub(crate) fn owes(&self) -> bool {
         self.count > 0 || !self.late.is_empty()
     }
+    /// How many chunks it was asked for or may send too late.
+    pub(crate) fn held(&self) -> usize {
+        self.count + self.late.len()
+    }
     pub(crate) const fn room(&self) -> u64 {
         self.room
     }

@@ -85,7 +85,7 @@ impl Replica {
     }
 
     /// The height beyond which the cut may not go that would go to `next`.
-    pub(crate) fn held(&mut self, next: Height) -> Height {
+    pub(crate) fn cut_held_at(&mut self, next: Height) -> Height {
         let silent = self.now.before(self.config.timing.fetch_timeout * SILENT_TIMEOUTS);
         let (peers, checkpoints) = (&self.peers, &self.checkpoints);
         self.holds.end(|peer, fetched| {

@@ -7,6 +7,7 @@ mod config;
 mod io;
 mod record;
 mod account;
+mod held;
 
 mod replica;
 
@@ -46,6 +47,7 @@ pub mod mutation;
 
 pub use account::Account;
 pub use config::{Config, Limits, Timing};
+pub use held::{Held, HeldOfPeer};
 pub use io::{
     Action, Cause, Command, CommitRule, Event, Execution, Halt, Input, Peer, Recipients, SnapshotOrder,
 };

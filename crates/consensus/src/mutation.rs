@@ -74,6 +74,28 @@ mutations! {
     ChunkUnchecked,
     /// A state is installed below the executed height (K3).
     InstalledBelow,
+    /// The second of two contradicting votes is dropped without a word (V7).
+    EvidenceOverlooked,
+    /// The second header of one height is dropped without a word (V7).
+    SecondHeaderOverlooked,
+    /// Of two contradicting statements in verification at a time only the first counts (V7).
+    SecondInVerificationForgotten,
+    /// Evidence of views that are over piles up.
+    EvidenceUnbounded,
+    /// All votes of one peer are kept.
+    VotesUnbounded,
+    /// All view changes of one peer are kept.
+    ViewChangesUnbounded,
+    /// One peer may have any number of messages in verification.
+    VerificationsUnbounded,
+    /// Any number of answers waits for the disk.
+    WaitingUnbounded,
+    /// Nothing is above the window (P1, V1).
+    WindowUnchecked,
+    /// A state comes without the outcomes of executed requests (R1, K3).
+    OutcomesForgotten,
+    /// A repeat gets the outcome of the session's latest request (R1).
+    RepeatGetsLatest,
 }
 
 #[cfg(feature = "mutations")]

@@ -157,6 +157,9 @@ impl Replica {
 
     /// The greatest height that may be proposed above the first block of a view.
     pub(crate) fn window_end(&self) -> Height {
+        if mutation::is(Mutation::WindowUnchecked) {
+            return Height(u64::MAX);
+        }
         self.checkpoints.stable_height().plus(self.config.parameters.window)
     }
 
@@ -294,6 +297,9 @@ impl Replica {
 
     /// [V7] Two headers for one view and height.
     fn on_conflicting_headers(&mut self, known: BlockId, other: &Verified<SignedHeader>) {
+        if mutation::is(Mutation::SecondHeaderOverlooked) {
+            return;
+        }
         let Some(known) = self.blocks.get(known).map(|block| block.signed) else { return };
         let primary = self.config.membership.primary(other.header.view);
         let statement = |signed: &SignedHeader| (Statement::Block(signed.header), signed.signature);

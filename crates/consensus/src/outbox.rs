@@ -8,6 +8,9 @@ use crate::io::{Action, Recipients};
 use crate::mutation::{self, Mutation};
 use crate::record::Record;
 
+/// Most messages that wait for the disk when one more to a single peer is to join them.
+const WAITING_MAX: usize = 1024;
+
 /// Actions on their way out.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -62,6 +65,14 @@ impl Outbox {
         let (_, to, message) = self.waiting.pop_front()?;
         self.ready.push_back(Action::Send(to, message.clone()));
         Some((to, message))
+    }
+    /// Whether a message to one peer may join those that wait for the disk. What is left out is asked for, or sent, again.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX || mutation::is(Mutation::WaitingUnbounded)
+    }
+    /// How many messages wait for the disk.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
     /// Whether a checkpoint vote has not left.
     pub(crate) fn holds_checkpoint_vote(&self) -> bool {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::io::Peer;
+use crate::mutation::{self, Mutation};
 
 /// Most verifications for all clients together.
 const CLIENT_VERIFICATIONS_MAX: usize = 4096;
@@ -32,8 +33,6 @@ pub(crate) struct Known {
     pub(crate) verifying: usize,
     /// The view of its last wish and when it was first heard (rule D3).
     pub(crate) wish: Option<(View, Time)>,
-    /// Which equivocations of it were reported: kind and view.
-    pub(crate) offences: Vec<(&'static str, Option<View>)>,
     /// When a header was last fetched because of its vote.
     pub(crate) header_asked: Option<Time>,
 }
@@ -80,7 +79,7 @@ impl Peers {
             Peer::Replica(replica) => {
                 let most = self.per_peer_max;
                 let known = self.get_mut(replica);
-                if known.verifying >= most {
+                if known.verifying >= most && !mutation::is(Mutation::VerificationsUnbounded) {
                     return Err(Rejection::TooManyPending);
                 }
                 known.verifying += 1;
@@ -114,6 +113,11 @@ impl Peers {
                 }
             }
         }
+    }
+
+    /// Bundles of all clients in verification.
+    pub(crate) const fn clients_verifying(&self) -> usize {
+        self.clients_total
     }
 
     /// How many say that they have blocks directly above this height.

@@ -44,6 +44,11 @@ impl Pool {
         }
     }
 
+    /// Bytes of all bundles, and most bytes of one client's.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (self.bytes, self.client_bytes.values().copied().max().unwrap_or(0))
+    }
+
     pub(crate) fn contains(&self, id: &Digest) -> bool {
         self.entries.contains_key(id)
     }

@@ -2,7 +2,7 @@
 
 use quorate_types::certificate::SignedHeader;
 use quorate_types::message::{Justify, Message, Vote};
-use quorate_types::{Batch, Height, Verified};
+use quorate_types::{Batch, Height, Verified, View};
 use std::sync::Arc;
 
 use crate::blocks::Contents;
@@ -188,9 +188,7 @@ impl Replica {
     }
 
     fn recover_evidence(&mut self, evidence: Arc<quorate_types::Evidence>) {
-        let offence = (evidence.first.0.offence(), evidence.view());
-        self.peers.get_mut(evidence.replica).offences.push(offence);
-        self.evidence.entry(evidence.replica).or_default().push(evidence);
+        self.keep_evidence(evidence);
     }
 
     fn recover_block(
@@ -236,6 +234,9 @@ impl Replica {
         self.view.entered = self.view.entered.max(self.safety.high_qc().vote.view);
         self.view.asked = self.view.asked.max(self.view.entered);
         let view = self.view.entered;
+        // [X2] It voted for a block of that view, or holds a certificate of it: what opened it needs no repeating.
+        let voted = self.safety.last_vote().map_or(View(0), |vote| vote.view);
+        self.view.note_accepted(voted.max(self.safety.high_qc().vote.view));
         self.tally.enter(view);
         let tip = self.blocks.tip();
         let is_tip_of_view = self.blocks.tip_header().is_some_and(|header| header.view == view);

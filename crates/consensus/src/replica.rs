@@ -119,7 +119,7 @@ impl Replica {
             fetches: Fetches::default(),
             catch_up: CatchUp::new(quorums),
             recovering: None,
-            waking: Waking::new(quorums, now),
+            waking: Waking::new(quorums),
             truncation: Truncation::default(),
             holds: Holds::new(quorums),
             transfer: None,

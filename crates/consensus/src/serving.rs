@@ -38,6 +38,11 @@ impl Serving {
         Self { queues, reading: 0, free_at: Time(0), heads_at, next: 0 }
     }
 
+    /// How many chunks a peer waits for.
+    pub(crate) fn held_of(&self, peer: ReplicaId) -> usize {
+        self.queues[peer.index()].len()
+    }
+
     /// The next chunks for one peer, one peer after the other.
     fn take(&mut self) -> Option<(ReplicaId, Vec<Digest>)> {
         let n = self.queues.len();

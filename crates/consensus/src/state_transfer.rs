@@ -82,6 +82,11 @@ impl Transfer {
         }
     }
 
+    /// How many chunks a peer may still send.
+    pub(crate) fn held_of(&self, peer: ReplicaId) -> usize {
+        self.sources[peer.index()].held()
+    }
+
     fn height(&self) -> Height {
         self.certificate.checkpoint.height
     }

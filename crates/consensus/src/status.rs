@@ -1,6 +1,6 @@
 //! Where each replica stands, and what is sent again to those that lack it.
 
-use quorate_types::message::{Commit, Justify, Message, Propose, Status};
+use quorate_types::message::{Commit, Echo, Justify, Message, Propose, Status};
 use quorate_types::{Height, Rejection, ReplicaId, Time, View};
 use std::time::Duration;
 
@@ -29,8 +29,11 @@ impl Replica {
 
     pub(crate) fn send_status(&mut self, to: ReplicaId) {
         let last_vote = self.safety.last_vote().map_or((View(0), Height(0)), |vote| (vote.view, vote.height));
-        let echo =
-            self.peers.get(to).status.map(|(status, came)| (status.clock, nanos(self.now.since(came))));
+        let echo = self.peers.get(to).status.map(|(status, came)| Echo {
+            start: status.start,
+            clock: status.clock,
+            held: nanos(self.now.since(came)),
+        });
         let status = Status {
             epoch: self.config.membership.epoch(),
             view: self.view.entered,
@@ -40,6 +43,7 @@ impl Replica {
             base: self.blocks.base().0,
             last_vote,
             is_recovering: self.recovering.is_some(),
+            start: self.config.start,
             clock: self.now,
             echo,
             seen: self.seen_of(to),
@@ -81,11 +85,11 @@ impl Replica {
     }
 
     fn measure(&mut self, from: ReplicaId, status: &Status) {
-        let Some((clock, held)) = status.echo else { return };
-        let gone = self.now.since(clock);
-        // A clock that this replica never told measures nothing.
-        if clock <= self.now && clock > Time(0) {
-            self.peers.measured(from, gone.saturating_sub(Duration::from_nanos(held)));
+        // A clock that this process never told measures nothing.
+        let Some(echo) = status.echo.filter(|echo| echo.start == self.config.start) else { return };
+        let gone = self.now.since(echo.clock);
+        if echo.clock <= self.now && echo.clock > Time(0) {
+            self.peers.measured(from, gone.saturating_sub(Duration::from_nanos(echo.held)));
         }
     }
 
@@ -93,7 +97,7 @@ impl Replica {
     /// commit vote of this replica.
     fn resend_to(&mut self, to: ReplicaId, status: &Status) {
         let voted = if status.last_vote.0 == self.view.entered { status.last_vote.1 } else { Height(0) };
-        if self.proposer.is_some() && self.is_active() {
+        if self.proposer.is_some() && self.is_active() && self.outbox.has_room() {
             self.resend_proposals(to, status.committed.0, voted);
         }
         let certified = self.safety.high_qc().vote.height;

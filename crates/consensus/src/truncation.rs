@@ -56,7 +56,7 @@ impl Replica {
         }
         let last = self.truncation.last;
         let Some(next) = self.next_cut(Height(u64::MAX)) else { return false };
-        let held = self.held(next);
+        let held = self.cut_held_at(next);
         let Some(next) = self.next_cut(held) else { return false };
         // Of what was held for a peer that is not waited for any more, nothing stays.
         let snapshots = self.checkpoints.newest_head_below(next).map_or(last, |before| before.max(last));

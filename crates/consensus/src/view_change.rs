@@ -54,6 +54,8 @@ impl ViewState {
         }
     }
 
+    /// A proposal or certificate of this view was accepted: view changes for it, and for views below, opened it or
+    /// were overtaken.
     pub(crate) fn note_accepted(&mut self, view: View) {
         self.accepted = self.accepted.max(view);
     }
@@ -65,7 +67,7 @@ impl ViewState {
             return false;
         }
         kept.insert(change.new_view, change);
-        if kept.len() > VIEW_CHANGES_KEPT {
+        if kept.len() > VIEW_CHANGES_KEPT && !mutation::is(Mutation::ViewChangesUnbounded) {
             kept.pop_first();
         }
         self.is_changed = true;
@@ -74,6 +76,11 @@ impl ViewState {
 
     fn kept(&self, replica: ReplicaId, view: View) -> Option<&Arc<Verified<ViewChange>>> {
         self.changes.get(replica.index())?.get(&view)
+    }
+
+    /// How many view changes of a replica are kept.
+    pub(crate) fn held_of(&self, replica: ReplicaId) -> usize {
+        self.changes[replica.index()].len()
     }
 
     /// All view changes for one view.
@@ -164,6 +171,14 @@ impl Replica {
     ) -> Result<(), Rejection> {
         self.peers.asked(change.replica, change.new_view);
         self.peers.saw_view_change(&change);
+        // [V7] Another one for the same view may have been in verification at the same time.
+        if let Some(kept) = self.view.kept(change.replica, change.new_view)
+            && kept.statement() != change.statement()
+            && !mutation::is(Mutation::SecondInVerificationForgotten)
+        {
+            let kept = (kept.statement(), kept.signature);
+            self.report(change.replica, kept, (change.statement(), change.signature));
+        }
         // Its certificate may be news, but opens no view here: Q must ask for that.
         self.view.keep(change);
         Ok(())

@@ -43,9 +43,12 @@ impl Ballot {
         if let Some(kept) = self.votes.get(place)
             && kept.vote.height == vote.vote.height
         {
-            return if kept.vote.digest == vote.vote.digest { Taken::Known } else { Taken::Conflict(*kept) };
+            if kept.vote.digest == vote.vote.digest || mutation::is(Mutation::EvidenceOverlooked) {
+                return Taken::Known;
+            }
+            return Taken::Conflict(*kept);
         }
-        if self.votes.len() == VOTES_MAX {
+        if self.votes.len() >= VOTES_MAX && !mutation::is(Mutation::VotesUnbounded) {
             if place == 0 {
                 return Taken::Known;
             }
@@ -100,6 +103,10 @@ impl Tally {
             return None;
         }
         if view > ahead.view {
+            if mutation::is(Mutation::VotesUnbounded) {
+                ahead.view = view;
+                return Some(ahead);
+            }
             *ahead = Ballot::in_view(view);
         }
         Some(ahead)
@@ -213,6 +220,11 @@ impl Tally {
         let ballot = self.present.get(voter.index());
         let votes = ballot.into_iter().flat_map(|ballot| &ballot.votes);
         votes.filter(|vote| vote.vote.height > height).copied().collect()
+    }
+
+    /// How many votes of a replica are kept.
+    pub(crate) fn held_of(&self, voter: ReplicaId) -> usize {
+        self.present[voter.index()].votes.len() + self.ahead[voter.index()].votes.len()
     }
 
     /// This replica's commit vote.

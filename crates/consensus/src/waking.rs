@@ -16,8 +16,6 @@ use crate::replica::Replica;
 /// Whom a replica heard since it started.
 #[derive(Debug)]
 pub(crate) struct Waking {
-    /// The own clock at the start.
-    started: Time,
     heard: Vec<bool>,
     /// When each peer was last asked for another status.
     asked: Vec<Option<Time>>,
@@ -27,9 +25,9 @@ pub(crate) struct Waking {
 }
 
 impl Waking {
-    pub(crate) fn new(quorums: Quorums, started: Time) -> Self {
+    pub(crate) fn new(quorums: Quorums) -> Self {
         let (heard, asked) = (vec![false; quorums.n()], vec![None; quorums.n()]);
-        Self { started, heard, asked, is_awake: false, whole_since: View(0) }
+        Self { heard, asked, is_awake: false, whole_since: View(0) }
     }
 
     pub(crate) const fn is_awake(&self) -> bool {
@@ -52,8 +50,8 @@ impl Replica {
             return;
         }
         // A status that was on its way before this start, or before the peer heard of it, says nothing of what it saw.
-        let told = self.waking.started..=self.now;
-        if status.echo.is_none_or(|(clock, _)| !told.contains(&clock)) {
+        let knows_start = status.echo.is_some_and(|echo| echo.start == self.config.start);
+        if !knows_start {
             return self.ask_for_echo(from);
         }
         self.waking.heard[from.index()] = true;

@@ -6,7 +6,7 @@ use common::{Cluster, Envelope, Made, id};
 use quorate_consensus::{Input, Peer};
 use quorate_types::limited::Limited;
 use quorate_types::message::{
-    CheckpointVote, Commit, Data, Fetch, Justify, Message, Status, ViewProof, Vote, Wish,
+    CheckpointVote, Commit, Data, Echo, Fetch, Justify, Message, Status, ViewProof, Vote, Wish,
 };
 use quorate_types::{
     Digest, Epoch, Evidence, Height, Rejection, ReplicaId, Signature, Statement, Time, View,
@@ -25,8 +25,9 @@ fn status(cluster: &Cluster, number: u64) -> Status {
         stable: Height(number),
         last_vote: (View(number), Height(number)),
         is_recovering: number == 0,
+        start: number,
         clock: Time(number),
-        echo: Some((Time(number), number)),
+        echo: Some(Echo { start: number, clock: Time(number), held: number }),
         base: Height(0),
         seen: None,
     }

@@ -343,3 +343,43 @@ fn d3_a_rollback_is_noticed_by_a_primary_that_proposed() {
         cluster.assert_promises_kept(&[0]);
     }
 }
+
+/// [D3] Only a status that echoes this very start shows that its sender knew of it: one that was on its way before may
+/// echo a clock that this process tells too, where the clock was set back in between.
+#[test]
+fn d3_a_status_from_before_the_start_wakes_nobody() {
+    let mut cluster = Cluster::new(4);
+    cluster.run_requests(1..=2);
+    let sent_before = cluster.status(0);
+    cluster.restart(2);
+    for from in [0, 1, 3] {
+        cluster.deliver(from, 2, Message::Status(sent_before));
+    }
+    assert!(!cluster.hosts[2].replica.status().is_awake);
+    for from in [0, 1] {
+        let status = cluster.status(0);
+        cluster.deliver(from, 2, Message::Status(status));
+    }
+    assert!(cluster.hosts[2].replica.status().is_awake);
+}
+
+/// [X2] View changes that opened a view, or were overtaken, before a replica stopped are not sent again after its start.
+#[test]
+fn x2_overtaken_view_changes_are_not_sent_after_a_start() {
+    let mut cluster = Cluster::new(4);
+    cluster.run_requests(1..=2);
+    cluster.stop(0);
+    for i in 1..4 {
+        cluster.request(i, 3);
+    }
+    let is_over = |c: &Cluster| (1..4).all(|i| c.commands(i).iter().any(|done| done == "command 3"));
+    assert!(cluster.run_until(5_000, is_over), "view 1 commits");
+    cluster.run_until(20, |_| false);
+    cluster.restart(2);
+    cluster.promises.clear();
+    cluster.run_until(1_000, |_| false);
+    let is_change =
+        |(from, message): &(_, Message)| *from == id(2) && matches!(message, Message::ViewChange(_));
+    assert!(!cluster.promises.iter().any(is_change));
+    assert!(cluster.hosts[2].replica.status().view >= View(1), "it is there");
+}

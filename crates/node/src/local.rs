@@ -120,7 +120,7 @@ impl<S: StateMachine> LocalCluster<S> {
     }
 
     /// The verified proofs of misbehaviour that replicas have reported; waits up to ten seconds for
-    /// the first.
+    /// the first. [`EvidenceFile`](quorate_types::EvidenceFile) makes a file of one, which `quorate verify` judges.
     ///
     /// # Errors
     /// [`Error::NoEvidence`] if none came.
@@ -242,6 +242,7 @@ impl<S: StateMachine> LocalCluster<S> {
         let config = Config {
             id: slot.id,
             key: slot.key.clone(),
+            start: rand::random(),
             membership: Arc::clone(&self.membership),
             parameters: self.genesis.protocol.clone(),
             timing: self.timing.clone(),

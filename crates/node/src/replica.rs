@@ -75,6 +75,7 @@ impl Replica {
             config: Config {
                 id,
                 key: config.key,
+                start: rand::random(),
                 membership: Arc::new(config.membership),
                 parameters: config.genesis.protocol.clone(),
                 timing: config.timing,

@@ -2,15 +2,18 @@
 //! invariants need: votes, what is durable, which blocks votes prove committed.
 
 use quorate_consensus::{Event, Record};
+use quorate_machine::ApplicationFactory;
 use quorate_types::certificate::{SignedHeader, ViewChange};
 use quorate_types::message::{Data, Justify, Message, Propose, ViewProof};
 use quorate_types::statement::VoteStatement;
 use quorate_types::{Height, ReplicaId, View};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::chain::{BlockRef, Chain, GENESIS, ReplicaSet};
 use crate::invariants::thresholds::Thresholds;
 use crate::observe::Observation;
+use crate::setup::Setup;
 
 /// All facts.
 #[derive(Debug)]
@@ -25,6 +28,10 @@ pub struct History {
     pub replicas: Vec<ReplicaFacts>,
     /// For each view the highest block of it that votes prove committed.
     pub proven: BTreeMap<View, BlockRef>,
+    /// The cluster: its parameters, and keys to check signatures with.
+    pub setup: Arc<Setup>,
+    /// What is replicated, for oracles with a state machine of their own.
+    pub application: ApplicationFactory,
 }
 
 /// What is known of one replica.
@@ -94,13 +101,16 @@ enum Written {
 impl History {
     /// No observations yet.
     #[must_use]
-    pub fn new(replicas: usize, genesis_block: quorate_types::Digest) -> Self {
+    pub fn new(setup: Arc<Setup>, application: ApplicationFactory) -> Self {
+        let replicas = setup.replicas();
         Self {
-            chain: Chain::new(genesis_block),
+            chain: Chain::new(setup.membership.genesis_block()),
             thresholds: Thresholds::of(replicas),
             trusted: bits(replicas),
             replicas: (0..replicas).map(|_| ReplicaFacts::default()).collect(),
             proven: BTreeMap::new(),
+            setup,
+            application,
         }
     }
 

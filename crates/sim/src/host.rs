@@ -3,7 +3,9 @@
 
 use quorate_attack::combinators::Group;
 use quorate_attack::{Participant, Spec};
-use quorate_consensus::{Execution, Input, Record, Recovered, Replica, ReplicaStatus, SnapshotOrder};
+use quorate_consensus::{
+    Execution, Held, HeldOfPeer, Input, Record, Recovered, Replica, ReplicaStatus, SnapshotOrder,
+};
 use quorate_machine::{Application, ApplicationFactory, BlockContext, Context, catch};
 use quorate_store::{LogIdentity, Owner};
 use quorate_types::message::Outcome;
@@ -45,6 +47,8 @@ pub(crate) struct Host {
     pub(crate) colluders: Vec<(ReplicaId, SecretKey)>,
     /// The height of the snapshot that it was restored from.
     pub(crate) restored: Height,
+    /// How many replicas there are.
+    replicas: u16,
     participant: Option<Participant>,
     application: Box<dyn Application>,
     /// Deviations of processes that ended.
@@ -71,6 +75,7 @@ impl Host {
             group: None,
             colluders: Vec::new(),
             restored: Height(0),
+            replicas: setup.replicas() as u16,
             participant: None,
             application,
             fired_before: BTreeMap::new(),
@@ -89,7 +94,7 @@ impl Host {
         factory: &ApplicationFactory,
         seed: u64,
     ) -> Result<Vec<Record>, DiskError> {
-        let config = setup.config(self.id);
+        let config = setup.config(self.id, u64::from(self.incarnation));
         self.application = factory.make();
         let mut recovered = self.disk.recover()?;
         if recovered.records.is_empty() && guards::is_removed(Guard::MarkOfInit) {
@@ -163,6 +168,14 @@ impl Host {
     /// The replica's own clock.
     pub(crate) const fn clock(&self, now: u64) -> Time {
         Time(EPOCH + self.skew + now)
+    }
+
+    /// What the machine holds because of all others, and in `of_peers` because of each; `None` if it does not run.
+    pub(crate) fn held(&self, of_peers: &mut Vec<HeldOfPeer>) -> Option<Held> {
+        let machine = self.participant.as_ref()?.machine();
+        of_peers.clear();
+        of_peers.extend((0..self.replicas).map(|peer| machine.held_of(ReplicaId(peer))));
+        Some(machine.held())
     }
 
     /// How often the attack deviated from the protocol, in all processes.

@@ -34,6 +34,7 @@ mod chain;
 mod delays;
 mod history;
 pub mod invariants;
+pub mod linearizability;
 mod observe;
 
 mod campaign;

@@ -2,9 +2,9 @@
 //! order in which it happens. Nothing that was observed is ever taken back.
 
 use quorate_consensus::client::Completed;
-use quorate_consensus::{Event, Execution, Halt, Record};
+use quorate_consensus::{Event, Execution, Halt, Held, HeldOfPeer, Record};
 use quorate_types::message::{Message, Outcome};
-use quorate_types::{Bundle, Digest, Evidence, Height, ReplicaId};
+use quorate_types::{Bundle, Digest, Evidence, Height, ReplicaId, View};
 
 use crate::tally::Tally;
 
@@ -15,6 +15,21 @@ pub enum Observation<'a> {
     Shown(&'a Message),
     /// A replica sent a message; once, however many get it.
     Sent(ReplicaId, &'a Message),
+    /// A message arrived at a replica that is in this view, so many nanoseconds after the start.
+    Delivered {
+        /// When.
+        at: u64,
+        /// Who sent it, honest or not.
+        from: ReplicaId,
+        /// The replica.
+        to: ReplicaId,
+        /// The view that the replica is in.
+        view: View,
+        /// The message.
+        message: &'a Message,
+    },
+    /// What a replica holds because of all others and, in the order of their numbers, because of each.
+    Held(ReplicaId, Held, &'a [HeldOfPeer]),
     /// A replica appended a record under this sequence number.
     Appended(ReplicaId, u64, &'a Record),
     /// Everything that a replica appended up to this number is durable.

@@ -119,10 +119,11 @@ impl Setup {
     }
 
     /// What a replica is told.
-    pub(crate) fn config(&self, id: ReplicaId) -> Config {
+    pub(crate) fn config(&self, id: ReplicaId, start: u64) -> Config {
         Config {
             id,
             key: self.key(id),
+            start,
             membership: Arc::clone(&self.membership),
             parameters: self.parameters.clone(),
             timing: self.timing.clone(),

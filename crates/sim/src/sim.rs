@@ -18,6 +18,7 @@ use crate::delays::Delays;
 use crate::disk::Part;
 use crate::faults::Fault;
 use crate::history::History;
+use crate::invariants::Judged;
 use crate::network::NetworkParameters;
 use crate::observe::Violation;
 use crate::setup::{CLIENTS_MAX, Crypto, Setup, timing};
@@ -142,7 +143,7 @@ impl Sim {
 
     fn turn(&mut self, id: ReplicaId, adversary: Box<dyn Adversary>, colluders: Vec<(ReplicaId, SecretKey)>) {
         self.world.distrust(id);
-        let config = self.world.setup.config(id);
+        let config = self.world.setup.config(id, u64::from(self.world.hosts[id.index()].incarnation));
         let seed = self.world.adversary_seed;
         let host = &mut self.world.hosts[id.index()];
         host.colluders.clone_from(&colluders);
@@ -251,6 +252,13 @@ impl Sim {
     /// The first property that was broken.
     pub fn check(&self) -> Result<(), Violation> {
         self.world.violation.clone().map_or(Ok(()), Err)
+    }
+
+    /// From now on only this counts; what was broken so far is forgotten, so that a test can go on beyond a violation
+    /// that it expected.
+    pub fn judge(&mut self, judged: Judged) {
+        self.world.violation = None;
+        self.world.invariants.judged = judged;
     }
 
     /// Simulated time since the start.

@@ -1,7 +1,7 @@
 //! What happens when? The whole simulated cluster: takes the next event or timeout, gives it to
 //! the machine that it is for, and performs what that machine wants done.
 
-use quorate_consensus::{Input, Peer, client::ClientInput};
+use quorate_consensus::{HeldOfPeer, Input, Peer, client::ClientInput};
 use quorate_machine::{ApplicationFactory, Typed};
 use quorate_types::message::{ClientMessage, Message};
 use quorate_types::{Authenticated, Evidence, Rejection, ReplicaId};
@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) power_random: Stream,
     pub(crate) adversary_seed: u64,
     pub(crate) seed: u64,
+    /// What a replica holds for each other one, while it is judged.
+    of_peers: Vec<HeldOfPeer>,
     spins: u32,
 }
 
@@ -99,7 +101,7 @@ impl World {
             unreachable: workload.unreachable.clone(),
             workload,
             faults: Vec::new(),
-            invariants: Invariants::new(replicas, setup.membership.genesis_block(), seed),
+            invariants: Invariants::new(Arc::clone(&setup), application.clone(), seed),
             violation: None,
             audit: Audit::default(),
             events: 0,
@@ -112,6 +114,7 @@ impl World {
             power_random: Stream::new(seed, "power"),
             adversary_seed: Stream::new(seed, "adversaries").draw(),
             seed,
+            of_peers: Vec::new(),
             spins: 0,
             application,
             setup,
@@ -173,6 +176,7 @@ impl World {
         match event {
             Event::Message { from, to, connection, message } => {
                 if connection == self.connection(from, to) {
+                    self.note_delivered(from, to, &message);
                     self.feed(to, Input::Message(Authenticated::from_channel(from, message)));
                 }
             }
@@ -255,7 +259,29 @@ impl World {
     /// Gives a replica an input and performs what it wants done.
     pub(crate) fn feed(&mut self, replica: ReplicaId, input: Input) {
         self.hosts[replica.index()].handle(self.now, input);
+        self.judge_memory(replica);
         self.drain(replica);
+    }
+
+    /// Shows the invariants what arrives at an honest replica.
+    fn note_delivered(&mut self, from: ReplicaId, to: ReplicaId, message: &Message) {
+        let host = &self.hosts[to.index()];
+        if host.is_up() && self.is_trusted(to) {
+            let view = host.status().view;
+            self.observe(Observation::Delivered { at: self.now, from, to, view, message });
+        }
+    }
+
+    /// Shows the invariants what an honest replica holds for others.
+    fn judge_memory(&mut self, replica: ReplicaId) {
+        if !self.is_trusted(replica) {
+            return;
+        }
+        let mut of_peers = std::mem::take(&mut self.of_peers);
+        if let Some(held) = self.hosts[replica.index()].held(&mut of_peers) {
+            self.observe(Observation::Held(replica, held, &of_peers));
+        }
+        self.of_peers = of_peers;
     }
 
     pub(crate) fn drain(&mut self, replica: ReplicaId) {

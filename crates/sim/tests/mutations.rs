@@ -27,6 +27,9 @@ enum Bug {
 const SCRIPTED: &[Bug] = &[
     Bug::Core(Mutation::OnlyLatestViewChange),
     Bug::Core(Mutation::RollbackUnnoticed),
+    Bug::Core(Mutation::VerificationsUnbounded),
+    Bug::Core(Mutation::WaitingUnbounded),
+    Bug::Core(Mutation::EvidenceUnbounded),
     Bug::Log(StoreMutation::PositionUnchecked),
     Bug::Log(StoreMutation::TailKept),
     Bug::Log(StoreMutation::DamageCut),
@@ -162,6 +165,16 @@ fn is_caught<T>(
 fn a_rolled_back_replica_is_told() {
     let script = |_| scenarios::rolled_back_replica_is_told(scenarios::R3);
     assert!(is_caught(Bug::Core(Mutation::RollbackUnnoticed), script, 0..1));
+}
+
+#[test]
+fn a_flood_fills_no_memory() {
+    let floods = scenarios::floods::flood_of_future_views;
+    assert!(is_caught(Bug::Core(Mutation::VerificationsUnbounded), floods, 0..3));
+    let questions = scenarios::floods::flood_of_questions;
+    assert!(is_caught(Bug::Core(Mutation::WaitingUnbounded), questions, 0..3));
+    let many_views = scenarios::floods::equivocation_in_many_views;
+    assert!(is_caught(Bug::Core(Mutation::EvidenceUnbounded), many_views, 0..3));
 }
 
 #[test]

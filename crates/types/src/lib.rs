@@ -26,7 +26,7 @@ pub mod wire;
 
 pub use batch::{BUNDLE_OVERHEAD_MAX, BUNDLE_REQUESTS_MAX, Batch, Bundle, Request};
 pub use digest::{ClusterId, Digest, DigestBuilder};
-pub use evidence::Evidence;
+pub use evidence::{Evidence, EvidenceError, EvidenceFile};
 pub use genesis::{Genesis, GenesisError, Member, Membership, ProtocolParameters, Start};
 pub use id::{Epoch, Height, ReplicaId, RequestNumber, SessionId, Time, View};
 pub use key::{KeyError, PublicKey, Scheme, SecretKey, Signature, VerifyKey};

@@ -98,12 +98,26 @@ pub struct Status {
     pub last_vote: (View, Height),
     /// Whether it lost its disk and waits for a certificate (rule D3).
     pub is_recovering: bool,
+    /// Names the sender's start: a number that it drew anew when it started, to be echoed.
+    pub start: u64,
     /// The sender's clock, to be echoed.
     pub clock: Time,
-    /// The receiver's clock as last told, and how long ago in nanoseconds, to measure round trips.
-    pub echo: Option<(Time, u64)>,
+    /// What the receiver told last.
+    pub echo: Option<Echo>,
     /// What the receiver signed last, as far as the sender saw, if the receiver's statuses say less (rule D3).
     pub seen: Option<Seen>,
+}
+
+/// What a replica heard last of the one that it speaks to: shows that it knows of that one's start, and measures
+/// round trips.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Echo {
+    /// The start that was told.
+    pub start: u64,
+    /// The clock that was told.
+    pub clock: Time,
+    /// How long ago that came, in nanoseconds.
+    pub held: u64,
 }
 
 /// The last statements of one replica that another one saw. They carry that replica's own signatures, so

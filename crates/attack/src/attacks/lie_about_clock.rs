@@ -3,7 +3,7 @@
 //! Must hold: round trips are measured by the Q-th smallest, so that f liars neither raise timeouts nor wear them out, and
 //! no arithmetic with foreign times overflows.
 
-use quorate_types::message::{Message, ReplicaMessage, Status};
+use quorate_types::message::{Echo, Message, ReplicaMessage, Status};
 use quorate_types::{PublicKey, ReplicaId, Time};
 
 use crate::adversary::{Adversary, Cx};
@@ -34,12 +34,12 @@ impl Adversary for LieAboutClock {
     }
     fn on_send(&mut self, cx: &mut Cx<'_>, to: ReplicaId, message: Message) {
         let Message::Status(truth) = message else { return cx.send(to, message) };
-        let (echoed, _) = truth.echo.unwrap_or((truth.clock, 0));
+        let known = truth.echo.unwrap_or(Echo { start: 0, clock: truth.clock, held: 0 });
         let echo = match cx.draw(4) {
             // A round trip that took no time, one that took for ever, one of a clock that was never told.
-            0 => Some((echoed, u64::MAX)),
-            1 => Some((echoed.before(cx.timing().view_timeout_max), 0)),
-            2 => Some((any_time(cx, echoed), 0)),
+            0 => Some(Echo { held: u64::MAX, ..known }),
+            1 => Some(Echo { clock: known.clock.before(cx.timing().view_timeout_max), held: 0, ..known }),
+            2 => Some(Echo { clock: any_time(cx, known.clock), held: 0, ..known }),
             _ => truth.echo,
         };
         let clock = any_time(cx, truth.clock);

@@ -137,7 +137,7 @@ fn statuses_feign_recovery_stand_still_and_lie_about_clocks() {
     let lies: Vec<Status> = statuses.iter().map(|truth| told(&mut stage, truth)).collect();
     let clocks: BTreeSet<Time> = lies.iter().map(|lie| lie.clock).collect();
     assert!(clocks.contains(&Time(u64::MAX)) && clocks.contains(&Time(0)));
-    assert!(lies.iter().any(|lie| lie.echo.is_some_and(|(_, held)| held == u64::MAX)));
+    assert!(lies.iter().any(|lie| lie.echo.is_some_and(|echo| echo.held == u64::MAX)));
 }
 
 #[test]

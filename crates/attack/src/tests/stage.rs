@@ -5,7 +5,7 @@ use quorate_consensus::{Action, Config, Input, Limits, Recipients, Replica, Repl
 use quorate_types::certificate::{QuorumCertificate, Signatures, SignedHeader, ViewChange};
 use quorate_types::limited::Limited;
 use quorate_types::message::{
-    CheckpointVote, Commit, Justify, Message, Propose, ReplicaMessage, Status, Vote,
+    CheckpointVote, Commit, Echo, Justify, Message, Propose, ReplicaMessage, Status, Vote,
 };
 use quorate_types::{
     Authenticated, Batch, Bundle, CheckpointStatement, Digest, Epoch, Genesis, Header, Height, Member,
@@ -48,6 +48,7 @@ impl Cluster {
         Config {
             id,
             key: self.keys[id.index()].clone(),
+            start: 7,
             membership: Arc::clone(&self.membership),
             parameters: ProtocolParameters::default(),
             timing: Timing::default(),
@@ -147,8 +148,9 @@ pub(super) fn status(header: &Header) -> Message {
         last_vote: (header.view, header.height),
         base: Height(0),
         is_recovering: false,
+        start: 7,
         clock: Time(5),
-        echo: Some((Time(1), 0)),
+        echo: Some(Echo { start: 7, clock: Time(1), held: 0 }),
         seen: None,
     })
 }

@@ -1,18 +1,19 @@
-//! Is anything lost when processes are killed again and again under load? Every acknowledged request must be
-//! there afterwards, exactly once, and all replicas must have the same state.
+//! Is anything lost when processes are killed again and again under load? What clients saw must be linearizable, and
+//! all replicas must have the same state.
 //!
-//! Each worker puts keys of its own and counts them by compare-and-swap: a swap that runs twice, or is lost
-//! after it was acknowledged, makes the next one differ.
+//! Each worker puts keys, some of its own and one that all share, and counts them by compare-and-swap: a swap that
+//! runs twice, or is lost after it was acknowledged, makes the next one differ.
 
 use quorate::types::{Digest, Height, SecretKey};
-use quorate::{Client, Durability, SubmitError};
-use quorate_services::kv::{Command, KeyValue, Reply};
+use quorate::{Client, Durability};
+use quorate_services::kv::{Command, KeyValue};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
+use super::history::History;
 use super::processes::Processes;
 use super::{until, within};
 
@@ -41,7 +42,8 @@ impl Campaign {
     pub(crate) async fn run(self) {
         let mut processes = Processes::new(self.durability);
         processes.start_all();
-        let load = Load::start(&processes);
+        let history = Arc::new(History::new());
+        let load = Load::start(&processes, &history);
         let mut random = StdRng::seed_from_u64(self.seed);
         for _ in 0..self.rounds {
             let victims = self.choose(&processes, &mut random).await;
@@ -61,7 +63,7 @@ impl Campaign {
             }
         }
         let finished = load.finish().await;
-        check_all_there(&processes, &finished).await;
+        check_history(&processes, &history, &finished).await;
         check_equal_roots(&processes).await;
     }
 
@@ -107,11 +109,12 @@ struct Finished {
 }
 
 impl Load {
-    fn start(processes: &Processes) -> Self {
+    fn start(processes: &Processes, history: &Arc<History>) -> Self {
         let (allowed, rest) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU64::new(0)));
         let workers = (0..WORKERS).map(|worker| {
             let client = processes.client(Some(SecretKey::from_seed(rand::random())));
-            tokio::spawn(work(worker, client, Arc::clone(&allowed), Arc::clone(&rest)))
+            let history = Arc::clone(history);
+            tokio::spawn(work(worker, client, history, Arc::clone(&allowed), Arc::clone(&rest)))
         });
         Self { workers: workers.collect(), allowed, rest }
     }
@@ -142,9 +145,11 @@ impl Load {
     }
 }
 
+/// Puts a key, every second one shared with the other workers, and counts by compare-and-swap.
 async fn work(
     worker: usize,
     client: Client<KeyValue>,
+    history: Arc<History>,
     allowed: Arc<Semaphore>,
     rest: Arc<AtomicU64>,
 ) -> Finished {
@@ -153,12 +158,13 @@ async fn work(
     while let Ok(permits) = allowed.acquire_many(2).await {
         permits.forget();
         let (before, after) = ((count > 0).then(|| count.to_string().into()), (count + 1).to_string());
-        let put = Command::Put { key: key_of(worker, count + 1).into(), value: after.clone().into() };
-        assert_eq!(execute(&client, put).await, Reply::Done);
+        let key = if count % 2 == 0 { key_of(worker, count + 1) } else { SHARED.to_owned() };
+        let put = Command::Put { key: key.into(), value: format!("{worker} {after}").into() };
+        history.execute(&client, put).await;
         rest.fetch_sub(1, Ordering::SeqCst);
         let swap =
             Command::Cas { key: counter_of(worker).into(), expected: before, value: Some(after.into()) };
-        assert_eq!(execute(&client, swap).await, Reply::Done, "worker {worker} at {count}: exactly once");
+        history.execute(&client, swap).await;
         rest.fetch_sub(1, Ordering::SeqCst);
         count += 1;
     }
@@ -166,33 +172,17 @@ async fn work(
     Finished { worker, count }
 }
 
-/// Submits a command until its outcome is known; under one id it runs at most once.
-async fn execute(client: &Client<KeyValue>, command: Command) -> Reply {
-    let mut result = client.submit(command.clone()).await;
-    loop {
-        result = match result {
-            Ok(submitted) => return submitted.reply,
-            Err(SubmitError::Unknown { id }) => client.retry(id, command.clone()).await,
-            Err(SubmitError::NoQuorum { .. }) => client.submit(command.clone()).await,
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-/// Every acknowledged key has its value, and every counter its count.
-async fn check_all_there(processes: &Processes, finished: &[Finished]) {
+/// Every key is read once more, and all that clients heard can have happened: nothing that was acknowledged is lost,
+/// and nothing ran twice.
+async fn check_history(processes: &Processes, history: &History, finished: &[Finished]) {
     let client = processes.client(None);
-    for Finished { worker, count } in finished {
-        let read = |key: String| {
-            let client = &client;
-            async move { within("a read", execute(client, Command::Get { key: key.into() })).await }
-        };
-        assert_eq!(read(counter_of(*worker)).await, Reply::Value(Some(count.to_string().into())));
-        for number in 1..=*count {
-            let found = read(key_of(*worker, number)).await;
-            assert_eq!(found, Reply::Value(Some(number.to_string().into())), "key {number} of {worker}");
-        }
+    let keys = finished.iter().flat_map(|Finished { worker, count }| {
+        (1..=*count).map(|number| key_of(*worker, number)).chain([counter_of(*worker)])
+    });
+    for key in keys.chain([SHARED.to_owned()]) {
+        within("a read", history.execute(&client, Command::Get { key: key.into() })).await;
     }
+    history.check();
 }
 
 /// All replicas come to one stable checkpoint with one root, which covers all that was acknowledged.
@@ -201,10 +191,11 @@ pub(crate) async fn check_equal_roots(processes: &Processes) {
     for index in 0..processes.count() {
         height = height.max(processes.wait_until_ready(index).await.committed);
     }
-    let client = processes.client(None);
+    let (client, history) = (processes.client(None), History::new());
+    let history = &history;
     let roots: Vec<(Height, Digest)> = until("equal checkpoints above all requests", || async {
         // One block more each time, until a checkpoint is due.
-        execute(&client, Command::Get { key: counter_of(0).into() }).await;
+        history.execute(&client, Command::Get { key: counter_of(0).into() }).await;
         let mut roots = Vec::new();
         for index in 0..processes.count() {
             let status = processes.status(index).await.expect("it runs");
@@ -229,5 +220,7 @@ fn counter_of(worker: usize) -> String {
 /// Rounds where the environment names no number.
 const ROUNDS: u64 = 10;
 const WORKERS: usize = 3;
+/// The key that all workers put.
+const SHARED: &str = "shared";
 /// Acknowledged requests between two events of a campaign. Even: a worker takes two at a time.
 const PROGRESS: u64 = 6;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
 pub(crate) mod campaign;
+pub(crate) mod history;
 pub(crate) mod processes;
 
 use std::future::Future;

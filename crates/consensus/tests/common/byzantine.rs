@@ -8,7 +8,7 @@ use quorate_types::certificate::{
 };
 use quorate_types::limited::Limited;
 use quorate_types::message::{
-    CheckpointVote, Commit, Data, Justify, Message, Propose, Status, ViewProof, Vote,
+    CheckpointVote, Commit, Data, Echo, Justify, Message, Propose, Status, ViewProof, Vote,
 };
 use quorate_types::{
     Authenticated, Batch, Bundle, CheckpointStatement, Digest, Header, Height, Rejection, Signature,
@@ -136,7 +136,7 @@ impl Cluster {
         Message::CheckpointVote(CheckpointVote { checkpoint, replica: id(i), signature })
     }
 
-    /// A status in which nothing is known but the view, and which answers the receiver's last one.
+    /// A status in which nothing is known but the view, and which answers the last one of the replica that started last.
     pub fn status(&self, view: u64) -> Status {
         Status {
             epoch: self.membership.epoch(),
@@ -147,8 +147,9 @@ impl Cluster {
             base: Height(0),
             last_vote: (View(0), Height(0)),
             is_recovering: false,
+            start: 0,
             clock: self.now,
-            echo: Some((self.now, 0)),
+            echo: Some(Echo { start: self.starts, clock: self.now, held: 0 }),
             seen: None,
         }
     }

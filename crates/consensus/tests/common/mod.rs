@@ -97,6 +97,8 @@ pub struct Cluster {
     pub client: SecretKey,
     pub timing: Timing,
     pub limits: Limits,
+    /// Restarts so far: names the last one.
+    pub starts: u64,
     /// Every promise that a replica ever sent, in order.
     pub promises: Vec<(ReplicaId, Message)>,
 }
@@ -151,6 +153,7 @@ impl Cluster {
             client: SecretKey::with_scheme(Scheme::Simulated, [200; 32]),
             timing: Timing::default(),
             limits,
+            starts: 0,
             promises: Vec::new(),
         };
         for i in 0..n {
@@ -172,6 +175,7 @@ impl Cluster {
         Config {
             id: id(i),
             key: self.keys[i].clone(),
+            start: self.starts,
             membership: Arc::clone(&self.membership),
             parameters: self.genesis.protocol.clone(),
             timing: self.timing.clone(),
@@ -228,6 +232,7 @@ impl Cluster {
 
     pub fn restart_on(&mut self, i: usize, recovered: Recovered, disk: Disk) {
         self.stop(i);
+        self.starts += 1;
         let before = std::mem::take(&mut self.hosts[i].executed);
         self.hosts[i] = self.host(i, recovered);
         if let Some((height, head)) = self.hosts[i].restored.clone() {

@@ -10,12 +10,14 @@ mod client_issued_it;
 mod commits_are_proven;
 mod disk_is_bounded;
 mod equal_roots;
+mod evidence_is_complete;
 mod evidence_is_fair;
 mod executes_once;
 mod first_block_is_certified;
 mod honest_primary_stays;
+mod linearizable;
+mod memory_is_bounded;
 mod promises_survive;
-mod replies_are_true;
 mod requests_complete;
 mod selection;
 mod selection_extends_commits;
@@ -23,12 +25,15 @@ mod sent_is_durable;
 mod states_are_held;
 mod votes_extend_commits;
 mod votes_form_a_chain;
+mod votes_stay_in_window;
 
-use quorate_types::Digest;
+use quorate_machine::ApplicationFactory;
+use std::sync::Arc;
 
 use crate::chain::BlockRef;
 use crate::history::History;
 use crate::observe::{Observation, Violation};
+use crate::setup::Setup;
 
 /// A property that every run must have.
 pub trait Invariant {
@@ -45,32 +50,63 @@ pub trait Invariant {
     ) -> Result<(), Violation>;
 }
 
+/// Which properties count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Judged {
+    /// All.
+    #[default]
+    All,
+    /// The one of this name: where more replicas lie than a cluster survives, others are broken before it.
+    Only(&'static str),
+    /// None, for what comes after a violation that was expected.
+    Nothing,
+}
+
+impl Judged {
+    fn counts(self, violation: &Violation) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(property) => violation.property == property,
+            Self::Nothing => false,
+        }
+    }
+}
+
 macro_rules! invariants {
     ($($field:ident: $kind:ty),+ $(,)?) => {
         /// All invariants with the history that they judge by.
         #[derive(Debug)]
         pub struct Invariants {
             history: History,
+            pub(crate) judged: Judged,
             $($field: $kind),+
         }
 
         impl Invariants {
-            /// Nothing was seen yet.
+            /// Nothing was seen yet of a cluster of this setup that replicates such an application.
             #[must_use]
-            pub fn new(replicas: usize, genesis_block: Digest, seed: u64) -> Self {
-                let history = History::new(replicas, genesis_block);
+            pub fn new(setup: Arc<Setup>, application: ApplicationFactory, seed: u64) -> Self {
+                let history = History::new(setup, application);
                 $(let $field = <$kind>::new(&history, seed);)+
-                Self { history, $($field),+ }
+                Self { history, judged: Judged::default(), $($field),+ }
             }
 
             /// Takes in one observation.
             ///
             /// # Errors
-            /// The first property that it breaks.
+            /// The first property that it breaks, among those that count.
             pub fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
                 let proven = self.history.take(observation);
-                $(self.$field.observe(&self.history, observation, proven)?;)+
-                Ok(())
+                let mut result = Ok(());
+                $(
+                    if let Err(violation) = self.$field.observe(&self.history, observation, proven)
+                        && result.is_ok()
+                        && self.judged.counts(&violation)
+                    {
+                        result = Err(violation);
+                    }
+                )+
+                result
             }
         }
     };
@@ -79,6 +115,7 @@ macro_rules! invariants {
 invariants! {
     votes_form_a_chain: votes_form_a_chain::VotesFormAChain,
     votes_extend_commits: votes_extend_commits::VotesExtendCommits,
+    votes_stay_in_window: votes_stay_in_window::VotesStayInWindow,
     sent_is_durable: sent_is_durable::SentIsDurable,
     promises_survive: promises_survive::PromisesSurvive,
     states_are_held: states_are_held::StatesAreHeld,
@@ -91,8 +128,10 @@ invariants! {
     equal_roots: equal_roots::EqualRoots,
     executes_once: executes_once::ExecutesOnce,
     client_issued_it: client_issued_it::ClientIssuedIt,
-    replies_are_true: replies_are_true::RepliesAreTrue,
+    linearizable: linearizable::Linearizable,
     evidence_is_fair: evidence_is_fair::EvidenceIsFair,
+    evidence_is_complete: evidence_is_complete::EvidenceIsComplete,
+    memory_is_bounded: memory_is_bounded::MemoryIsBounded,
     honest_primary_stays: honest_primary_stays::HonestPrimaryStays,
     requests_complete: requests_complete::RequestsComplete,
     acknowledged_is_kept: acknowledged_is_kept::AcknowledgedIsKept,

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod floods;
+
 use quorate_attack::Attack;
 use quorate_sim::{Costs, Fault, Operation, Part, Sim, SimOptions, Span, Tally, Violation};
 use quorate_types::{ReplicaId, View};

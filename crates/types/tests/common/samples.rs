@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use quorate_types::limited::Limited;
 use quorate_types::message::{
-    CheckpointVote, ClientMessage, Commit, Data, Fetch, Justify, Message, Outcome, Propose, ReplicaMessage,
-    Reply, Seen, Status, ViewProof, Vote, Wish,
+    CheckpointVote, ClientMessage, Commit, Data, Echo, Fetch, Justify, Message, Outcome, Propose,
+    ReplicaMessage, Reply, Seen, Status, ViewProof, Vote, Wish,
 };
 use quorate_types::state::ContentBuilder;
 use quorate_types::{
@@ -21,7 +21,7 @@ pub(crate) fn messages(cluster: &Cluster) -> Vec<Message> {
     all.extend(signed(cluster));
     all.extend(evidence(cluster).into_iter().map(|evidence| Message::Evidence(Arc::new(evidence))));
     all.push(status(cluster, None));
-    all.push(status(cluster, Some((Time(1_000_003), 500))));
+    all.push(status(cluster, Some(Echo { start: 77_001, clock: Time(1_000_003), held: 500 })));
     all.extend(fetches().into_iter().map(Message::Fetch));
     all.extend(data(cluster).into_iter().map(Message::Data));
     all.push(Message::Request(cluster.bundle(&[b"add 5"]).raw().clone()));
@@ -222,7 +222,7 @@ fn signed(cluster: &Cluster) -> Vec<Message> {
     ]
 }
 
-fn status(cluster: &Cluster, echo: Option<(Time, u64)>) -> Message {
+fn status(cluster: &Cluster, echo: Option<Echo>) -> Message {
     Message::Status(Status {
         epoch: Epoch(0),
         view: View(16),
@@ -231,6 +231,7 @@ fn status(cluster: &Cluster, echo: Option<(Time, u64)>) -> Message {
         stable: Height(48_128),
         last_vote: (View(16), Height(48_213)),
         is_recovering: false,
+        start: 77_003,
         clock: Time(1_000_001),
         echo,
         base: Height(47_104),

@@ -8,8 +8,8 @@ use quorate_types::certificate::{
 };
 use quorate_types::limited::Limited;
 use quorate_types::message::{
-    CheckpointVote, ClientMessage, Commit, Data, Fetch, Justify, Message, Outcome, Propose, ReplicaMessage,
-    Reply, Seen, Status, ViewProof, Vote, Wish,
+    CheckpointVote, ClientMessage, Commit, Data, Echo, Fetch, Justify, Message, Outcome, Propose,
+    ReplicaMessage, Reply, Seen, Status, ViewProof, Vote, Wish,
 };
 use quorate_types::state::Content;
 use quorate_types::{
@@ -163,9 +163,13 @@ fn state_head() -> impl Strategy<Value = StateHead> {
 
 fn status() -> impl Strategy<Value = Status> {
     let places = (epoch(), view(), view(), (height(), digest()), height(), (view(), height()));
-    let rest = (height(), any::<bool>(), time(), proptest::option::of((time(), number())), seen());
+    let echo = (number(), time(), number()).prop_map(|(start, clock, held)| Echo { start, clock, held });
+    let rest = (height(), any::<bool>(), number(), time(), proptest::option::of(echo), seen());
     (places, rest).prop_map(
-        |((epoch, view, asked, committed, stable, last_vote), (base, is_recovering, clock, echo, seen))| {
+        |(
+            (epoch, view, asked, committed, stable, last_vote),
+            (base, is_recovering, start, clock, echo, seen),
+        )| {
             Status {
                 epoch,
                 view,
@@ -174,6 +178,7 @@ fn status() -> impl Strategy<Value = Status> {
                 stable,
                 last_vote,
                 is_recovering,
+                start,
                 clock,
                 echo,
                 base,

@@ -1,6 +1,10 @@
 //! Proof of misbehaviour: accepted only for two statements that no honest replica signs.
 
-use quorate_types::{Checked, Evidence, Rejection, ReplicaId, Statement, Time, Unverified, View};
+use quorate_types::{
+    Checked, Digest, Evidence, EvidenceError, EvidenceFile, Rejection, ReplicaId, Statement, Time,
+    Unverified, View, wire,
+};
+use serde_json::Value;
 use std::sync::Arc;
 
 use crate::common::{Cluster, SCHEMES, broken, digest, samples};
@@ -137,5 +141,115 @@ fn blocks_that_differ_in_any_field_contradict() {
         let evidence = proof(&cluster, 0, Statement::Block(block), Statement::Block(other));
         assert_eq!(evidence.view(), Some(View(0)));
         assert_eq!(check(&cluster, evidence), Ok(()));
+    }
+}
+
+/// What proves something, for each attributable kind, in its three forms.
+fn proofs(cluster: &Cluster) -> Vec<Evidence> {
+    let all = samples::evidence(cluster).into_iter();
+    let proofs: Vec<_> = all.filter(|evidence| check(cluster, evidence.clone()).is_ok()).collect();
+    assert_eq!(proofs.len(), 4);
+    proofs
+}
+
+#[test]
+fn bytes_and_files_are_verified_with_the_genesis_alone() {
+    for scheme in SCHEMES {
+        let (cluster, other) = (Cluster::new(scheme, 4), Cluster::named("other", scheme, 4));
+        for evidence in proofs(&cluster) {
+            let bytes = wire::canonical(&evidence);
+            assert_eq!(Evidence::verify_offline(&bytes, &cluster.genesis), Ok(evidence.clone()));
+            assert!(Evidence::verify_offline(&bytes, &other.genesis).is_err());
+            let file = EvidenceFile::new(cluster.membership.cluster(), evidence);
+            let json = serde_json::to_string_pretty(&file).expect("it is plain data");
+            let read: EvidenceFile = serde_json::from_str(&json).expect("it reads what it wrote");
+            assert_eq!(read, file);
+            assert_eq!(read.verify_offline(&cluster.genesis), Ok(()));
+            let expected = other.membership.cluster();
+            assert_eq!(
+                read.verify_offline(&other.genesis),
+                Err(EvidenceError::OtherCluster { found: file.cluster, expected })
+            );
+            let moved = EvidenceFile { cluster: expected, ..file.clone() };
+            assert!(matches!(moved.verify_offline(&other.genesis), Err(EvidenceError::Refused(_))));
+            let later = EvidenceFile { quorate_evidence: 2, ..file };
+            assert_eq!(later.verify_offline(&cluster.genesis), Err(EvidenceError::Form(2)));
+        }
+    }
+}
+
+/// Every leaf of a proof's JSON, by its path, changed to another value of its kind.
+fn with_one_leaf_changed(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Object(fields) => {
+            let changed = fields.iter().flat_map(|(name, field)| {
+                with_one_leaf_changed(field).into_iter().map(move |field| {
+                    let mut fields = fields.clone();
+                    fields.insert(name.clone(), field);
+                    Value::Object(fields)
+                })
+            });
+            changed.collect()
+        }
+        Value::Array(items) => {
+            let changed = items.iter().enumerate().flat_map(|(place, item)| {
+                with_one_leaf_changed(item).into_iter().map(move |item| {
+                    let mut items = items.clone();
+                    items[place] = item;
+                    Value::Array(items)
+                })
+            });
+            changed.collect()
+        }
+        Value::String(text) => {
+            let flipped = if text.starts_with('0') { "1" } else { "0" };
+            vec![Value::String(format!("{flipped}{}", &text[1..]))]
+        }
+        Value::Number(number) => vec![Value::from(number.as_u64().expect("no negative ones") ^ 1)],
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_proof_with_any_field_changed_proves_nothing() {
+    let cluster = Cluster::new(quorate_types::Scheme::Ed25519, 4);
+    let mut count = 0;
+    for evidence in proofs(&cluster) {
+        let file = EvidenceFile::new(cluster.membership.cluster(), evidence);
+        let json = serde_json::to_value(&file).expect("it is plain data");
+        for changed in with_one_leaf_changed(&json) {
+            count += 1;
+            let read = serde_json::from_value::<EvidenceFile>(changed.clone());
+            let is_accepted = read.is_ok_and(|read| read.verify_offline(&cluster.genesis).is_ok());
+            assert!(!is_accepted, "{changed}");
+        }
+    }
+    assert!(count > 40, "{count} fields");
+}
+
+/// Bits flipped, bytes replaced, cut off, added, doubled and exchanged.
+#[test]
+fn a_thousand_tampered_proofs_prove_nothing() {
+    let cluster = Cluster::new(quorate_types::Scheme::Ed25519, 4);
+    let mut drawn = digest(1);
+    let mut draw = |end: usize| {
+        drawn = Digest::of_bytes(&drawn.0);
+        drawn.0.iter().take(4).fold(0, |number, byte| number << 8 | usize::from(*byte)) % end
+    };
+    let proofs: Vec<Vec<u8>> = proofs(&cluster).iter().map(wire::canonical).collect();
+    for round in 0..1000 {
+        let good = &proofs[round % proofs.len()];
+        let mut bytes = good.clone();
+        let (place, other) = (draw(bytes.len()), draw(bytes.len()));
+        match draw(5) {
+            0 => bytes[place] ^= 1 << draw(8),
+            1 => bytes[place] = bytes[place].wrapping_add(1 + draw(255) as u8),
+            2 => bytes.truncate(place),
+            3 => bytes.insert(place, draw(256) as u8),
+            _ => bytes.swap(place, other),
+        }
+        if bytes != *good {
+            assert!(Evidence::verify_offline(&bytes, &cluster.genesis).is_err(), "round {round}");
+        }
     }
 }
