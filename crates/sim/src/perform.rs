@@ -42,8 +42,9 @@ impl World {
             Action::Report(evidence) => {
                 self.observe_of(replica, Observation::Reported(replica, &evidence));
                 self.tell(|| format!("replica {replica} shows proof against replica {}", evidence.replica));
+                let is_honest = self.is_trusted(replica);
                 let known = &mut self.counters.evidence;
-                if known.len() < EVIDENCE_MAX && !known.iter().any(|other| **other == **evidence) {
+                if is_honest && known.len() < EVIDENCE_MAX && !known.iter().any(|other| **other == **evidence) {
                     known.push(evidence.into_inner());
                 }
             }
@@ -104,6 +105,7 @@ impl World {
         match self.hosts[replica.index()].execute(execution) {
             Ok(outcomes) => {
                 self.observe_of(replica, Observation::Executed(replica, execution, &outcomes));
+                self.replay_block(replica, execution, &outcomes);
                 let after = self.queue_up(replica);
                 self.push_input(after, replica, Input::Executed(execution.height, outcomes));
             }
