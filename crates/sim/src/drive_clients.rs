@@ -128,7 +128,8 @@ impl World {
                 self.delays.on_done(self.now, client, ticket);
                 self.tell(|| format!("client {client}: request {} done", completed.id.number));
             }
-            Err(ClientError::Rejected(Why::Outcome(Outcome::Malformed))) if self.clients[client].is_probe => {}
+            Err(ClientError::Rejected(Why::Outcome(Outcome::Malformed))) if self.clients[client].is_probe => {
+            }
             Err(ClientError::Rejected(why)) => {
                 self.observe(Observation::Refused(client, &format!("{why:?}")));
             }

@@ -44,7 +44,8 @@ impl World {
                 self.tell(|| format!("replica {replica} shows proof against replica {}", evidence.replica));
                 let is_honest = self.is_trusted(replica);
                 let known = &mut self.counters.evidence;
-                if is_honest && known.len() < EVIDENCE_MAX && !known.iter().any(|other| **other == **evidence) {
+                if is_honest && known.len() < EVIDENCE_MAX && !known.iter().any(|other| **other == **evidence)
+                {
                     known.push(evidence.into_inner());
                 }
             }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::lab::checks::HAPPENS;
 use crate::lab::one_run::{Body, Ran, setup};
 use crate::lab::saved::Saved;
 use crate::lab::{Failure, Faults, SimResult, TestPlan, TraitorPart};
@@ -17,7 +18,6 @@ use crate::observe::Violation;
 use crate::setup::Setup;
 use crate::shrink::{Budget, shrink};
 use crate::sim::Sim;
-
 
 /// A test that runs one body under many seeds; what `#[quorate::attack_test]` makes.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ impl AttackTest {
                     "`{attack}` at replica {replica} never deviated from the protocol under seeds {:?}",
                     self.seeds
                 );
-                Violation::of("an attack happens", what)
+                Violation::of(HAPPENS, what)
             }
             None if self.seeds.is_empty() => Violation::of("a test has seeds", format!("{:?}", self.seeds)),
             None => return Ok(()),
@@ -224,7 +224,8 @@ fn why_stale(plan: &TestPlan, ran: &Ran) -> Option<String> {
     (is_shorter || is_other).then(|| {
         let words = |replica: u16, attack: &str| format!("replica {replica}: {attack}");
         let meant: Vec<String> = parts.iter().map(|part| words(part.replica, &part.attack)).collect();
-        let turned: Vec<String> = ran.turned.iter().map(|(traitor, _)| words(traitor.id.0, traitor.name)).collect();
+        let turned: Vec<String> =
+            ran.turned.iter().map(|(traitor, _)| words(traitor.id.0, traitor.name)).collect();
         format!(
             "it was made when the test turned [{}]; now it turns [{}]",
             meant.join(", "),

@@ -160,6 +160,8 @@ impl EvidenceCheck {
     }
 }
 
+/// What fails where an attack did nothing.
+pub(crate) const HAPPENS: &str = "an attack happens";
 /// How long a check waits for a proof.
 const PROOF_WAIT: Duration = Duration::from_secs(10);
 
@@ -168,17 +170,24 @@ impl<S: StateMachine> Check<S> for EvidenceCheck {
         sim.verdict()?;
         let limit = sim.world.now + nanos(PROOF_WAIT);
         for replica in self.against {
-            let is_proven =
-                |sim: &Sim<S>| sim.evidence().iter().any(|evidence| evidence.replica == replica);
+            let is_proven = |sim: &Sim<S>| sim.evidence().iter().any(|evidence| evidence.replica == replica);
             if !sim.run_to(is_proven, limit) {
                 sim.verdict()?;
+                if sim.fired(replica) == 0 {
+                    let what = format!(
+                        "replica {replica} never deviated from the protocol: nothing is to be proven"
+                    );
+                    return Err(Violation::of(HAPPENS, what));
+                }
                 let what = format!("no honest replica holds a proof against replica {replica}");
                 return Err(Violation::of("misbehaviour is proven", what));
             }
         }
         let wrong = sim.evidence().iter().find(|evidence| sim.history().is_trusted(evidence.replica));
         match wrong.filter(|_| self.none_against_honest) {
-            Some(evidence) => Err(Violation::of("no evidence convicts an honest replica", evidence.to_string())),
+            Some(evidence) => {
+                Err(Violation::of("no evidence convicts an honest replica", evidence.to_string()))
+            }
             None => Ok(()),
         }
     }
@@ -204,7 +213,11 @@ impl<S: StateMachine> Check<S> for Fired {
         let turned = sim.overlay.turned();
         let mut names: Vec<&str> = turned.iter().map(|traitor| traitor.name).collect();
         names.dedup();
-        let what = format!("`{}` never deviated from the protocol; the test's attacks: {}", self.0, names.join(", "));
-        Err(Violation::of("an attack happens", what))
+        let what = format!(
+            "`{}` never deviated from the protocol; the test's attacks: {}",
+            self.0,
+            names.join(", ")
+        );
+        Err(Violation::of(HAPPENS, what))
     }
 }

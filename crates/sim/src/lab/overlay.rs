@@ -13,6 +13,7 @@ pub(crate) struct Overlay {
     requests: Option<BTreeSet<u32>>,
     turned: Vec<SimTraitor>,
     submitted: u32,
+    taken: u32,
 }
 
 impl Overlay {
@@ -39,12 +40,19 @@ impl Overlay {
     pub(crate) fn takes_part(&mut self) -> bool {
         let number = self.submitted;
         self.submitted += 1;
-        self.requests.as_ref().is_none_or(|requests| requests.contains(&number))
+        let takes_part = self.requests.as_ref().is_none_or(|requests| requests.contains(&number));
+        self.taken += u32::from(takes_part);
+        takes_part
     }
 
     /// The replicas that the body turned, in order.
     pub(crate) fn turned(&self) -> &[SimTraitor] {
         &self.turned
+    }
+
+    /// How many requests of the body took part.
+    pub(crate) const fn taken(&self) -> u32 {
+        self.taken
     }
 
     /// How many requests the body made.
