@@ -1,12 +1,13 @@
 //! What surrounds a replica's machine? Its disk, its state machine, its clock and, maybe, an
 //! adversary.
 
-use quorate_attack::{Attack, Participant};
+use quorate_attack::{Participant, Spec};
 use quorate_consensus::{Execution, Input, Record, Recovered, Replica, ReplicaStatus, SnapshotOrder};
 use quorate_machine::{Application, ApplicationFactory, BlockContext, Context, catch};
 use quorate_store::{LogIdentity, Owner};
 use quorate_types::message::Outcome;
 use quorate_types::{ClusterId, Height, ReplicaId, SecretKey, StateHead, Time};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskError, Image};
@@ -37,12 +38,16 @@ pub(crate) struct Host {
     /// When the machine wants a timeout, in simulated nanoseconds.
     pub(crate) timeout: u64,
     /// The attack that it runs, also after a restart.
-    pub(crate) attack: Option<Attack>,
+    pub(crate) attack: Option<Spec>,
     pub(crate) colluders: Vec<(ReplicaId, SecretKey)>,
     /// The height of the snapshot that it was restored from.
     pub(crate) restored: Height,
+    /// When the last process began, in nanoseconds.
+    pub(crate) started: u64,
     participant: Option<Participant>,
     application: Box<dyn Application>,
+    /// The deviations of the present process that were counted, by attack and in all.
+    counted: (BTreeMap<&'static str, u64>, u64),
     /// Deviations of processes that ended.
     fired_before: u64,
     last_status: ReplicaStatus,
@@ -66,7 +71,9 @@ impl Host {
             attack: None,
             colluders: Vec::new(),
             restored: Height(0),
+            started: 0,
             participant: None,
+            counted: (BTreeMap::new(), 0),
             application,
             fired_before: 0,
             last_status: ReplicaStatus::default(),
@@ -100,7 +107,7 @@ impl Host {
         }
         let records = recovered.records.clone();
         let replica = Replica::new(self.clock(now), config.clone(), recovered);
-        self.participant = Some(match self.attack {
+        self.participant = Some(match &self.attack {
             Some(attack) => {
                 let seed = seed ^ u64::from(self.incarnation).rotate_right(16);
                 Participant::byzantine(replica, attack.build(), &config, self.colluders.clone(), seed)
@@ -108,7 +115,8 @@ impl Host {
             None => Participant::honest(replica),
         });
         self.incarnation += 1;
-        self.busy_until = now;
+        (self.started, self.busy_until) = (now, now);
+        self.counted = (BTreeMap::new(), 0);
         Ok(records)
     }
 
@@ -157,6 +165,35 @@ impl Host {
     /// How often the attack deviated from the protocol, in all processes.
     pub(crate) fn fired(&self) -> u64 {
         self.fired_before + self.participant.as_ref().map_or(0, Participant::fired)
+    }
+
+    /// The deviations since this was asked last, by attack.
+    pub(crate) fn newly_fired(&mut self) -> Vec<(&'static str, u64)> {
+        let Some(participant) = &self.participant else { return Vec::new() };
+        let (counted, sum) = &mut self.counted;
+        if std::mem::replace(sum, participant.fired()) == participant.fired() {
+            return Vec::new();
+        }
+        let new = participant.fired_by_name().map(|(attack, fired)| {
+            let before = counted.insert(attack, fired).unwrap_or(0);
+            (attack, fired.saturating_sub(before))
+        });
+        new.filter(|(_, new)| *new > 0).collect()
+    }
+
+    /// Whether the last action that was polled is a deviation.
+    pub(crate) fn is_deviation(&self) -> bool {
+        self.participant.as_ref().is_some_and(Participant::is_deviation)
+    }
+
+    /// The name of the present attack.
+    pub(crate) fn attack_name(&self) -> Option<&'static str> {
+        self.participant.as_ref().and_then(Participant::attack_name)
+    }
+
+    /// Whether another process ran here before.
+    pub(crate) const fn is_restarted(&self) -> bool {
+        self.incarnation > 1
     }
 
     /// Where the replica stands, or stood when its process ended.

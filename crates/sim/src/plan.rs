@@ -1,7 +1,7 @@
 //! What happens in a run? A plan is data: a seed generates it, it is stored as JSON, and running it
 //! again gives the same run.
 
-use quorate_attack::Attack;
+use quorate_attack::{Attack, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::clients::Workload;
@@ -44,8 +44,8 @@ pub struct Plan {
 pub struct Traitor {
     /// Which.
     pub replica: u16,
-    /// The name of its attack.
-    pub attack: String,
+    /// What it does, as text: see [`Spec`].
+    pub attack: Spec,
 }
 
 /// Which attacks a seed may choose from.
@@ -109,7 +109,7 @@ fn draw_traitors(random: &mut Stream, replicas: u16, attacks: AttackChoice) -> V
         let is_early = index == 0 && (attack.is_primary_attack() || random.chance(700));
         let replica = if is_early { random.pick(&[0, 0, 0, 1]) } else { other };
         if !traitors.iter().any(|known: &Traitor| known.replica == replica) {
-            traitors.push(Traitor { replica, attack: attack.name().to_owned() });
+            traitors.push(Traitor { replica, attack: attack.into() });
         }
     }
     traitors

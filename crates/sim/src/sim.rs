@@ -2,7 +2,7 @@
 //! and lets time pass until something holds.
 
 use bytes::Bytes;
-use quorate_attack::{Adversary, Attack};
+use quorate_attack::{Adversary, Spec};
 use quorate_consensus::client::{ClientError, Completed, Ticket};
 use quorate_consensus::{ReplicaStatus, Timing};
 use quorate_machine::{ApplicationFactory, StateMachine, Typed, encode};
@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chart::Chart;
 use crate::clients::Workload;
 use crate::costs::Costs;
 use crate::delays::Delays;
@@ -121,10 +122,12 @@ impl Sim {
     }
 
     /// A replica lies from now on, also after restarts.
-    pub fn byzantine(&mut self, id: ReplicaId, attack: Attack) {
+    pub fn byzantine(&mut self, id: ReplicaId, attack: impl Into<Spec>) {
         self.start();
+        let attack = attack.into();
+        let adversary = attack.build();
         self.world.hosts[id.index()].attack = Some(attack);
-        self.turn(id, attack.build(), Vec::new());
+        self.turn(id, adversary, Vec::new());
     }
 
     /// A replica lies from now on until its process ends, with an adversary of one's own and the keys
@@ -337,6 +340,16 @@ impl Sim {
     #[must_use]
     pub fn story(&self) -> &[String] {
         self.world.story.as_deref().unwrap_or_default()
+    }
+
+    /// Begins to record what a [`Chart`] shows.
+    pub fn record(&mut self) {
+        self.world.record();
+    }
+    /// A chart of what happened since recording began.
+    #[must_use]
+    pub fn chart(&self) -> Chart {
+        self.world.chart()
     }
 
     fn start(&mut self) {

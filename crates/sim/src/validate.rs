@@ -1,7 +1,6 @@
 //! Can a plan run, and is it fair? Refuses replicas that do not exist, numbers that are absurd, and more liars than a cluster
 //! survives, so that whatever a run finds afterwards is the protocol's fault.
 
-use quorate_attack::Attack;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -132,9 +131,7 @@ impl Plan {
                 within("the place of a misdirected write", place, 0..=u64::MAX >> 1)
             }
             Fault::FillDisk { room, .. } => within("the room on a disk", room, 0..=OPERATIONS_MAX),
-            Fault::SlowDisk { slowness, .. } => {
-                within("the slowness of a disk", slowness, 1..=SLOWNESS_MAX)
-            }
+            Fault::SlowDisk { slowness, .. } => within("the slowness of a disk", slowness, 1..=SLOWNESS_MAX),
             _ => Ok(()),
         }
     }
@@ -143,7 +140,11 @@ impl Plan {
         let mut liars = BTreeSet::new();
         for traitor in &self.byzantine {
             self.validate_replica(traitor.replica)?;
-            traitor.attack.parse::<Attack>().map_err(|error| PlanError(error.to_string()))?;
+            for part in traitor.attack.parts() {
+                for toward in part.toward.iter().flatten() {
+                    self.validate_replica(toward.0)?;
+                }
+            }
             refuse(!liars.insert(traitor.replica), || {
                 format!("replica {} is a traitor twice", traitor.replica)
             })?;
@@ -161,7 +162,10 @@ impl Plan {
             let walls = self.workload.unreachable.iter().filter(|(walled, _)| *walled == client);
             let missing: BTreeSet<u16> = liars.iter().copied().chain(walls.map(|(_, wall)| *wall)).collect();
             refuse(missing.len() > max, || {
-                format!("client {client} reaches too few replicas: {} lie, forget or are walled off, and {max} may", missing.len())
+                format!(
+                    "client {client} reaches too few replicas: {} lie, forget or are walled off, and {max} may",
+                    missing.len()
+                )
             })?;
         }
         Ok(())
@@ -177,7 +181,8 @@ impl Plan {
 fn validate_network(network: &NetworkParameters) -> Result<(), PlanError> {
     ascending("the latency", network.latency_min_us, network.latency_max_us, LATENCY_MAX_US)?;
     within("the lateness of stragglers", network.straggler_us, 0..=STRAGGLER_MAX_US)?;
-    let shares = [("stragglers", network.straggler), ("loss", network.loss), ("duplication", network.duplication)];
+    let shares =
+        [("stragglers", network.straggler), ("loss", network.loss), ("duplication", network.duplication)];
     for (name, share) in shares {
         refuse(share > 1000, || format!("{name} is {share} in a thousand"))?;
     }
