@@ -41,6 +41,7 @@ mod campaign;
 mod episodes;
 mod plan;
 mod run;
+mod saved;
 mod sim;
 mod validate;
 
@@ -64,6 +65,7 @@ pub use network::NetworkParameters;
 pub use observe::{Observation, Violation};
 pub use plan::{AttackChoice, Plan, Traitor};
 pub use run::{Report, STATUSES_TO_SETTLE, liveness_bound, run, run_with_story};
+pub use saved::{Broke, PLAN_FORMAT, SavedPlan};
 pub use setup::{Bounds, CLIENTS_MAX, Crypto, Setup, timing};
 pub use sim::{LATENCY, Sim, SimClient, SimOptions, SimReplica, WAIT_MAX};
 pub use stream::Stream;
