@@ -82,7 +82,7 @@ struct Catch {
 fn hunt(bug: Bug) -> Option<Catch> {
     select(Some(bug));
     let found = (0..SEEDS_MAX).find_map(|seed| {
-        let plan = Plan::generate(seed, 4, Crypto::Fast, AttackChoice::All);
+        let plan = Plan::generate(seed, 4, Crypto::Fast, &AttackChoice::All);
         let (violation, _) = run(&plan).violation?;
         let shrunk = shrink_plan(plan, violation.property, BUDGET);
         Some(Catch { seeds: seed + 1, violation, shrunk })

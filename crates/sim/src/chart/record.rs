@@ -173,7 +173,7 @@ const fn committed(rule: CommitRule) -> &'static str {
 const fn reason(cause: Cause) -> &'static str {
     match cause {
         Cause::Timer => "timer",
-        Cause::Equivocation => "equivocation",
+        Cause::Equivocation => "lie",
         Cause::Fairness => "fairness",
         Cause::Others => "others",
         Cause::Wish => "wish",
