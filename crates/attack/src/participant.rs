@@ -75,9 +75,9 @@ impl Participant {
         self.byzantine = Some(Box::new(Byzantine::new(adversary.into(), config, colluders, seed)));
     }
 
-    /// Makes the replica honest again. What the adversary held back is lost.
-    pub fn repent(&mut self) {
-        self.byzantine = None;
+    /// Makes the replica honest again and gives its adversary. What the adversary held back is lost.
+    pub fn repent(&mut self) -> Option<Box<dyn Adversary>> {
+        self.byzantine.take().map(|byzantine| byzantine.adversary)
     }
 
     /// Takes one input. Infallible, as [`Replica::handle`].

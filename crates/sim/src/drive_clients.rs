@@ -2,8 +2,8 @@
 //! workload wants.
 
 use bytes::Bytes;
-use quorate_consensus::client::{ClientAction, ClientError, ClientInput, Completed, Ticket};
-use quorate_types::message::ClientMessage;
+use quorate_consensus::client::{ClientAction, ClientError, ClientInput, Completed, Ticket, Why};
+use quorate_types::message::{ClientMessage, Outcome};
 use quorate_types::{Bundle, ReplicaId};
 
 use crate::clients::{ClientHost, Waiting};
@@ -130,6 +130,8 @@ impl World {
                 self.delays.on_done(self.now, client, ticket);
                 self.tell(|| format!("client {client}: request {} done", completed.id.number));
                 self.note_of_client(client, || format!("done {}", ticket.0).into());
+            }
+            Err(ClientError::Rejected(Why::Outcome(Outcome::Malformed))) if self.clients[client].is_probe => {
             }
             Err(ClientError::Rejected(why)) => {
                 self.observe(Observation::Refused(client, &format!("{why:?}")));

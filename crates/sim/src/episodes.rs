@@ -35,6 +35,24 @@ pub(crate) fn draw_faults(
     faults
 }
 
+/// Draws what goes wrong around a user's test: links that are cut, and with crashes everything else that a disk survives.
+/// Every episode ends by itself.
+pub(crate) fn draw_surroundings(seed: u64, replicas: u16, with_crashes: bool) -> Vec<TimedFault> {
+    let draw =
+        |label| Episodes { random: Stream::new(seed, label), replicas, heal_us: 0, faults: Vec::new() };
+    let mut episodes = [draw("faults"), draw("laggards"), draw("disks")];
+    if with_crashes {
+        episodes[0].draw_network_and_crashes();
+        episodes[1].draw_laggards();
+        episodes[2].draw_disks();
+    } else {
+        episodes[0].draw_network();
+    }
+    let mut faults: Vec<TimedFault> = episodes.into_iter().flat_map(|episodes| episodes.faults).collect();
+    faults.sort_by_key(|fault| fault.at_us);
+    faults
+}
+
 /// The replicas that are hit by what no disk can survive.
 pub(crate) fn victims(faults: &[TimedFault]) -> BTreeSet<u16> {
     faults.iter().filter_map(|timed| timed.fault.victim()).collect()
@@ -59,6 +77,17 @@ impl Episodes {
                 5 => self.crash_all(begin, end),
                 6..14 => self.crash_primary(begin, end),
                 _ => self.crash_some(begin, end),
+            }
+        }
+    }
+
+    fn draw_network(&mut self) {
+        for _ in 0..self.random.pick(&[0, 1, 1, 2]) {
+            let (begin, end) = self.draw_span();
+            match self.random.below(3) {
+                0 => self.cut(begin, end),
+                1 => self.partition(begin, end),
+                _ => self.bridge(begin, end),
             }
         }
     }

@@ -320,6 +320,7 @@ impl World {
 
     /// Ends all faults of network and processes.
     pub(crate) fn heal(&mut self) {
+        self.faults.clear();
         let healed = self.network.parameters().healed();
         self.network.become_like(healed);
         self.network.restore();

@@ -43,8 +43,10 @@ impl World {
                 self.observe_of(replica, Observation::Reported(replica, &evidence));
                 self.tell(|| format!("replica {replica} shows proof against replica {}", evidence.replica));
                 self.note_of(replica, || format!("evidence: R{}", evidence.replica).into());
+                let is_honest = self.is_trusted(replica);
                 let known = &mut self.counters.evidence;
-                if known.len() < EVIDENCE_MAX && !known.iter().any(|other| **other == **evidence) {
+                if is_honest && known.len() < EVIDENCE_MAX && !known.iter().any(|other| **other == **evidence)
+                {
                     known.push(evidence.into_inner());
                 }
             }
@@ -112,6 +114,7 @@ impl World {
         match self.hosts[replica.index()].execute(execution) {
             Ok(outcomes) => {
                 self.observe_of(replica, Observation::Executed(replica, execution, &outcomes));
+                self.replay_block(replica, execution, &outcomes);
                 let after = self.queue_up(replica);
                 self.push_input(after, replica, Input::Executed(execution.height, outcomes));
             }

@@ -144,7 +144,7 @@ fn draw_workload(random: &mut Stream, replicas: u16, has_spare: bool) -> Workloa
     }
 }
 
-fn draw_network(random: &mut Stream) -> NetworkParameters {
+pub(crate) fn draw_network(random: &mut Stream) -> NetworkParameters {
     let (latency_min_us, latency_max_us) = random.pick(&[(500, 500), (200, 1000), (100, 3000), (1000, 4000)]);
     let (straggler, straggler_us) = random.pick(&[(0, 0), (0, 0), (20, 20_000), (50, 60_000)]);
     NetworkParameters {
@@ -158,7 +158,7 @@ fn draw_network(random: &mut Stream) -> NetworkParameters {
     }
 }
 
-fn draw_costs(random: &mut Stream) -> Costs {
+pub(crate) fn draw_costs(random: &mut Stream) -> Costs {
     Costs {
         sync_us: random.pick(&[Span(0, 0), Span(50, 300), Span(50, 300), Span(200, 3000)]),
         verify_us: random.pick(&[Span(0, 0), Span(0, 50), Span(0, 500)]),

@@ -6,7 +6,6 @@ use quorate_machine::ApplicationFactory;
 use quorate_types::message::Message;
 use quorate_types::{Height, Rejection, ReplicaId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::audit::Audit;
@@ -14,6 +13,7 @@ use crate::chart::Chart;
 use crate::coverage::Coverage;
 use crate::faults::Fault;
 use crate::observe::{Observation, Violation};
+use crate::panics::catch_quietly;
 use crate::plan::Plan;
 use crate::setup::Setup;
 use crate::tally::Tally;
@@ -76,10 +76,8 @@ fn run_guarded(plan: &Plan, with_story: bool) -> Report {
     plan.validate().unwrap_or_else(|error| panic!("{error}"));
     let mut run = Run::new(plan, with_story);
     // What a panic leaves half done is only counted, not driven any further.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run.go())) {
-        let text = payload.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message");
-        run.world.violate(Violation::of("machines do not panic", text));
+    if let Err(words) = catch_quietly(|| run.go()) {
+        run.world.violate(Violation::of("machines do not panic", words));
     }
     run.report()
 }

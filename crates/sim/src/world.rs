@@ -20,6 +20,7 @@ use crate::invariants::Invariants;
 use crate::network::{Network, NetworkParameters};
 use crate::observe::{Observation, Violation};
 use crate::queue::{Event, Queue};
+use crate::replay::Replay;
 use crate::setup::Setup;
 use crate::stream::Stream;
 use crate::tally::Tally;
@@ -56,6 +57,8 @@ pub(crate) struct World {
     pub(crate) unreachable: Vec<(usize, u16)>,
     pub(crate) faults: Vec<TimedFault>,
     pub(crate) invariants: Invariants,
+    /// Executes again what was executed; campaigns do without.
+    pub(crate) replay: Option<Replay>,
     pub(crate) violation: Option<Violation>,
     pub(crate) audit: Audit,
     pub(crate) events: u64,
@@ -105,6 +108,7 @@ impl World {
             workload,
             faults: Vec::new(),
             invariants: Invariants::new(replicas, setup.membership.genesis_block(), seed),
+            replay: None,
             violation: None,
             audit: Audit::default(),
             events: 0,
@@ -231,9 +235,11 @@ impl World {
                     self.start_replica(replica);
                 }
             }
+            // Healing clears what is still to come.
             Event::Fault(index) => {
-                let fault = self.faults[index].fault.clone();
-                self.strike(&fault);
+                if let Some(fault) = self.faults.get(index).map(|timed| timed.fault.clone()) {
+                    self.strike(&fault);
+                }
             }
         }
     }
@@ -319,6 +325,7 @@ impl World {
     /// Shows the invariants in which state every honest replica is.
     pub(crate) fn judge_states(&mut self) {
         for replica in self.invariants.history().honest().collect::<Vec<_>>() {
+            self.replay_state(replica);
             let host = &self.hosts[replica.index()];
             let Some(state) = Typed::<Tally>::machine_in(host.application()).cloned() else { continue };
             let executed = host.status().executed;

@@ -56,7 +56,7 @@ impl World {
 
     /// What was recorded.
     pub(crate) fn chart(&self) -> Chart {
-        let attack = |host: &crate::host::Host| Some((host.id.0, host.attack.as_ref()?.to_string()));
+        let attack = |host: &crate::host::Host| Some((host.id.0, host.attack_text()?));
         Chart {
             replicas: u16::try_from(self.hosts.len()).unwrap_or(u16::MAX),
             clients: self.clients.len(),
