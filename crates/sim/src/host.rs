@@ -1,7 +1,7 @@
 //! What surrounds a replica's machine? Its disk, its state machine, its clock and, maybe, an
 //! adversary.
 
-use quorate_attack::{Adversary, Attack, Participant};
+use quorate_attack::{Adversary, Participant, Spec};
 use quorate_consensus::{Config, Execution, Input, Record, Recovered, Replica, ReplicaStatus, SnapshotOrder};
 use quorate_machine::{Application, ApplicationFactory, BlockContext, Context, catch};
 use quorate_store::{LogIdentity, Owner};
@@ -39,7 +39,7 @@ pub(crate) struct Host {
     /// When the machine wants a timeout, in simulated nanoseconds.
     pub(crate) timeout: u64,
     /// The attack that it runs, also after a restart.
-    pub(crate) attack: Option<Attack>,
+    pub(crate) attack: Option<Spec>,
     /// The adversary of a test, while no process runs that it stands before.
     adversary: Option<Box<dyn Adversary>>,
     pub(crate) colluders: Vec<(ReplicaId, SecretKey)>,
@@ -47,8 +47,12 @@ pub(crate) struct Host {
     pub(crate) restored: Height,
     /// The height of the last block whose commands are in the application's state. The machine hears of it later.
     pub(crate) applied: Height,
+    /// When the last process began, in nanoseconds.
+    pub(crate) started: u64,
     participant: Option<Participant>,
     application: Box<dyn Application>,
+    /// The deviations of the present process that were counted, by attack and in all.
+    counted: (BTreeMap<&'static str, u64>, u64),
     /// Deviations of processes that ended.
     fired_before: BTreeMap<&'static str, u64>,
     last_status: ReplicaStatus,
@@ -73,8 +77,10 @@ impl Host {
             adversary: None,
             colluders: Vec::new(),
             restored: Height(0),
+            started: 0,
             applied: Height(0),
             participant: None,
+            counted: (BTreeMap::new(), 0),
             application,
             fired_before: BTreeMap::new(),
             last_status: ReplicaStatus::default(),
@@ -109,7 +115,7 @@ impl Host {
         self.applied = self.restored;
         let records = recovered.records.clone();
         let replica = Replica::new(self.clock(now), config.clone(), recovered);
-        let adversary = self.attack.map(Attack::build).or_else(|| self.adversary.take());
+        let adversary = self.attack.as_ref().map(Spec::build).or_else(|| self.adversary.take());
         self.participant = Some(match adversary {
             Some(adversary) => {
                 let seed = seed ^ u64::from(self.incarnation).rotate_right(16);
@@ -118,7 +124,8 @@ impl Host {
             None => Participant::honest(replica),
         });
         self.incarnation += 1;
-        self.busy_until = now;
+        (self.started, self.busy_until) = (now, now);
+        self.counted = (BTreeMap::new(), 0);
         Ok(records)
     }
 
@@ -194,6 +201,42 @@ impl Host {
         let now = self.participant.iter().flat_map(Participant::fired_by_name);
         let now: u64 = now.filter(|(other, _)| *other == name).map(|(_, count)| count).sum();
         now + self.fired_before.get(name).copied().unwrap_or(0)
+    }
+
+    /// The deviations since this was asked last, by attack.
+    pub(crate) fn newly_fired(&mut self) -> Vec<(&'static str, u64)> {
+        let Some(participant) = &self.participant else { return Vec::new() };
+        let (counted, sum) = &mut self.counted;
+        if std::mem::replace(sum, participant.fired()) == participant.fired() {
+            return Vec::new();
+        }
+        let new = participant.fired_by_name().map(|(attack, fired)| {
+            let before = counted.insert(attack, fired).unwrap_or(0);
+            (attack, fired.saturating_sub(before))
+        });
+        new.filter(|(_, new)| *new > 0).collect()
+    }
+
+    /// Whether the last action that was polled is a deviation.
+    pub(crate) fn is_deviation(&self) -> bool {
+        self.participant.as_ref().is_some_and(Participant::is_deviation)
+    }
+
+    /// The name of the present attack.
+    pub(crate) fn attack_name(&self) -> Option<&'static str> {
+        self.participant.as_ref().and_then(Participant::attack_name)
+    }
+
+    /// Its attack as text, whether its process runs or not.
+    pub(crate) fn attack_text(&self) -> Option<String> {
+        let name =
+            || self.attack_name().or_else(|| self.adversary.as_ref().map(|adversary| adversary.name()));
+        self.attack.as_ref().map(ToString::to_string).or_else(|| name().map(|name| name.replace('_', "-")))
+    }
+
+    /// Whether another process ran here before.
+    pub(crate) const fn is_restarted(&self) -> bool {
+        self.incarnation > 1
     }
 
     /// Where the replica stands, or stood when its process ended.

@@ -6,7 +6,7 @@
 //! - What fails is a [`TestPlan`]: data that is made as small as it can be, saved beside the test, and runs first from
 //!   then on.
 //!
-//! Reading order: `goals.rs`, `checks.rs`, `environment.rs`, `plan.rs`, `one_run.rs`, `attack_test.rs`, then `saved.rs`,
+//! Reading order: `goals.rs`, `checks.rs`, `environment.rs`, `plan.rs`, `one_run.rs`, `attack_test.rs`, then `regressions.rs`,
 //! `smaller.rs` and `report.rs`.
 
 mod checks;
@@ -18,9 +18,8 @@ mod plan;
 
 mod attack_test;
 mod one_run;
-mod panics;
+mod regressions;
 mod report;
-mod saved;
 mod smaller;
 
 pub use attack_test::AttackTest;

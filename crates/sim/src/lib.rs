@@ -32,6 +32,8 @@ mod tally;
 
 mod audit;
 mod chain;
+mod chart;
+mod coverage;
 mod delays;
 mod history;
 pub mod invariants;
@@ -39,8 +41,10 @@ mod observe;
 
 mod campaign;
 mod episodes;
+mod panics;
 mod plan;
 mod run;
+mod saved;
 mod sim;
 mod validate;
 
@@ -51,8 +55,10 @@ pub mod lab;
 pub use audit::Audit;
 pub use campaign::{AttackTotals, Campaign, Totals};
 pub use chain::{Block, BlockRef, Chain, GENESIS, ReplicaSet};
+pub use chart::Chart;
 pub use clients::Workload;
 pub use costs::{Costs, Span};
+pub use coverage::{Cell, Coverage, Phase};
 pub use delays::{BlockTimes, Delays};
 pub use disk::Part;
 pub use faults::{Fault, Operation, TimedFault};
@@ -64,6 +70,7 @@ pub use network::NetworkParameters;
 pub use observe::{Observation, Violation};
 pub use plan::{AttackChoice, Plan, Traitor};
 pub use run::{Report, STATUSES_TO_SETTLE, liveness_bound, run, run_with_story};
+pub use saved::{Broke, PLAN_FORMAT, SavedPlan};
 pub use setup::{Bounds, CLIENTS_MAX, Crypto, Setup, timing};
 pub use sim::{AsReplica, LATENCY, Sim, SimClient, SimOptions, SimReplica, SimTraitor, WAIT_MAX};
 pub use stream::Stream;

@@ -4,14 +4,16 @@ use quorate_attack::Attack;
 use quorate_consensus::Timing;
 use quorate_machine::ApplicationFactory;
 use quorate_types::message::Message;
-use quorate_types::{Height, ReplicaId};
-use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use quorate_types::{Height, Rejection, ReplicaId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::audit::Audit;
+use crate::chart::Chart;
+use crate::coverage::Coverage;
 use crate::faults::Fault;
 use crate::observe::{Observation, Violation};
+use crate::panics::catch_quietly;
 use crate::plan::Plan;
 use crate::setup::Setup;
 use crate::tally::Tally;
@@ -34,6 +36,10 @@ pub struct Report {
     pub checkpoints: u64,
     /// The attacks that were made, and how often each deviated from the protocol.
     pub attacks: Vec<(Attack, u64)>,
+    /// What became of them.
+    pub coverage: Coverage,
+    /// How many messages were refused, by reason.
+    pub rejections: BTreeMap<Rejection, u64>,
     /// What happened at least once: faults by their kinds, stops for the disk's sake, states fetched.
     pub happened: BTreeSet<&'static str>,
     /// The first property that was broken, and the number of the event that broke it.
@@ -44,18 +50,20 @@ pub struct Report {
     pub audit: Audit,
     /// The main events in words, if they were asked for.
     pub story: Vec<String>,
+    /// A chart, if it was asked for.
+    pub chart: Option<Chart>,
 }
 
 /// Runs a plan. A panic of a machine is a violation like any other.
 ///
 /// # Panics
-/// If the plan names an unknown attack, a replica that does not exist, or a cluster that cannot be.
+/// If [`Plan::validate`] refuses the plan.
 #[must_use]
 pub fn run(plan: &Plan) -> Report {
     run_guarded(plan, false)
 }
 
-/// Runs a plan and tells its main events.
+/// Runs a plan, tells its main events and draws a chart of them.
 ///
 /// # Panics
 /// As [`run`].
@@ -65,12 +73,11 @@ pub fn run_with_story(plan: &Plan) -> Report {
 }
 
 fn run_guarded(plan: &Plan, with_story: bool) -> Report {
+    plan.validate().unwrap_or_else(|error| panic!("{error}"));
     let mut run = Run::new(plan, with_story);
     // What a panic leaves half done is only counted, not driven any further.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run.go())) {
-        let text = payload.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message");
-        run.world.violate(Violation::of("machines do not panic", text));
+    if let Err(words) = catch_quietly(|| run.go()) {
+        run.world.violate(Violation::of("machines do not panic", words));
     }
     run.report()
 }
@@ -104,7 +111,10 @@ impl<'a> Run<'a> {
             workload: plan.workload.clone(),
         });
         world.faults.clone_from(&plan.faults);
-        world.story = with_story.then(Vec::new);
+        if with_story {
+            world.story = Some(Vec::new());
+            world.record();
+        }
         for (host, skew_us) in world.hosts.iter_mut().zip(&plan.skews_us) {
             host.skew = skew_us * 1000;
         }
@@ -121,9 +131,7 @@ impl<'a> Run<'a> {
             let replica = ReplicaId(traitor.replica);
             let colluders = liars.iter().filter(|other| **other != replica);
             let colluders = colluders.map(|other| (*other, self.world.setup.key(*other))).collect();
-            let attack = Attack::from_name(&traitor.attack)
-                .unwrap_or_else(|| panic!("unknown attack {}", traitor.attack));
-            self.world.hosts[replica.index()].attack = Some(attack);
+            self.world.hosts[replica.index()].attack = Some(traitor.attack.clone());
             self.world.hosts[replica.index()].colluders = colluders;
             self.world.distrust(replica);
         }
@@ -223,7 +231,8 @@ impl<'a> Run<'a> {
         let statuses = || honest(&world).map(|replica| world.hosts[replica.index()].status());
         let commits = statuses().map(|status| status.committed).max().unwrap_or(Height(0)).0;
         let stable = statuses().map(|status| status.stable).max().unwrap_or(Height(0)).0;
-        let attacks = world.hosts.iter().filter_map(|host| Some((host.attack?, host.fired())));
+        let parts = self.plan.byzantine.iter().flat_map(|traitor| traitor.attack.parts());
+        let attacks = parts.map(|part| (part.attack, world.counters.coverage.fired(part.attack.name())));
         Report {
             seed: self.plan.seed,
             events: world.events,
@@ -232,8 +241,11 @@ impl<'a> Run<'a> {
             view_changes: statuses().map(|status| status.view.0).max().unwrap_or(0),
             checkpoints: stable / self.plan.bounds.checkpoint_interval,
             attacks: attacks.collect(),
+            chart: world.recorder.is_some().then(|| world.chart()),
             sent: world.counters.sent,
             happened: world.counters.happened,
+            coverage: world.counters.coverage,
+            rejections: world.counters.rejections,
             audit: world.audit,
             violation: world.violation.clone().map(|violation| (violation, world.events)),
             story: world.story.unwrap_or_default(),

@@ -2,11 +2,9 @@
 //! and lets time pass until something holds.
 
 use quorate_attack::Adversary;
-use quorate_consensus::client::{ClientError, Completed, Ticket};
-use quorate_consensus::{ReplicaStatus, Timing};
-use quorate_machine::{ApplicationFactory, StateMachine, Typed, decode};
-use quorate_types::message::Message;
-use quorate_types::{Evidence, ProtocolParameters, Rejection, ReplicaId};
+use quorate_consensus::Timing;
+use quorate_machine::{ApplicationFactory, StateMachine};
+use quorate_types::{ProtocolParameters, ReplicaId};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -14,19 +12,18 @@ use std::time::Duration;
 
 use crate::clients::Workload;
 use crate::costs::Costs;
-use crate::delays::Delays;
-use crate::disk::Part;
 use crate::faults::Fault;
-use crate::history::History;
 use crate::lab::{Check, Overlay, SimResult, Until};
 use crate::network::NetworkParameters;
 use crate::observe::Violation;
 use crate::replay::Replay;
 use crate::setup::{CLIENTS_MAX, Crypto, Setup, timing};
+use crate::stream::Stream;
 use crate::tally::Tally;
 use crate::world::{Parts, World};
 
 mod handles;
+mod observed;
 
 pub use handles::{AsReplica, SimClient, SimReplica, SimTraitor};
 
@@ -44,6 +41,8 @@ pub struct Sim<S: StateMachine = Tally> {
     names: BTreeMap<String, usize>,
     is_started: bool,
     pub(crate) overlay: Overlay,
+    /// What the test draws from.
+    random: Option<Stream>,
     machine: PhantomData<fn() -> S>,
 }
 
@@ -123,7 +122,7 @@ impl<S: StateMachine> Sim<S> {
     pub(crate) fn around(mut world: World) -> Self {
         world.replay = Some(Replay::new(&world.application));
         let (names, overlay) = (BTreeMap::new(), Overlay::default());
-        Self { world, names, is_started: false, overlay, machine: PhantomData }
+        Self { world, names, is_started: false, overlay, random: None, machine: PhantomData }
     }
 
     /// A replica.
@@ -208,6 +207,19 @@ impl<S: StateMachine> Sim<S> {
     pub fn partition(&mut self, groups: &[&[u16]]) {
         let groups = groups.iter().map(|group| group.to_vec()).collect();
         self.strike(&Fault::Partition { groups });
+    }
+
+    /// The clients in their order, behind the names that charts give them.
+    pub(crate) fn client_names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.names.iter().map(|(name, index)| (index, name)).collect();
+        names.sort();
+        names.into_iter().map(|(index, name)| format!("C{index} is {name}")).collect()
+    }
+
+    /// A number below `end`, from the seed: for tests that vary what they do. The same for every plan of a seed.
+    pub fn draw(&mut self, end: u64) -> u64 {
+        let seed = self.world.seed;
+        self.random.get_or_insert_with(|| Stream::new(seed, "body of a test")).below(end)
     }
 
     /// A client of this name submits what no state machine understands, so many times.
@@ -353,110 +365,13 @@ impl<S: StateMachine> Sim<S> {
         self.world.violation.clone().map_or(Ok(()), Err)
     }
 
-    /// Simulated time since the start.
-    #[must_use]
-    pub const fn now(&self) -> Duration {
-        Duration::from_nanos(self.world.now)
-    }
-    /// Where a replica stands, or stood when it stopped.
-    #[must_use]
-    pub fn status(&self, replica: impl AsReplica) -> ReplicaStatus {
-        self.world.hosts[self.id_of(&replica).index()].status()
-    }
-    /// Whether something happened at least once: see [`crate::Report::happened`].
-    #[must_use]
-    pub fn happened(&self, what: &str) -> bool {
-        self.world.counters.happened.contains(what)
-    }
-    /// How many operations that change it a replica's disk has seen.
-    #[must_use]
-    pub fn disk_operations(&self, replica: impl AsReplica, part: Part) -> u64 {
-        self.world.hosts[self.id_of(&replica).index()].disk.files(part).operations()
-    }
-    /// Whether a replica's process runs.
-    #[must_use]
-    pub fn is_up(&self, replica: impl AsReplica) -> bool {
-        self.world.hosts[self.id_of(&replica).index()].is_up()
-    }
-    /// Every replica's number.
-    #[must_use]
-    pub fn replicas(&self) -> Vec<ReplicaId> {
-        self.world.setup.membership.replicas().collect()
-    }
-    /// How many messages of a kind replicas have sent, one for each recipient. Kinds are named in
-    /// [`Message::KINDS`].
-    ///
-    /// # Panics
-    /// If there is no such kind.
-    #[must_use]
-    pub fn sent(&self, kind: &str) -> u64 {
-        let position = Message::KINDS.iter().position(|name| *name == kind);
-        self.world.counters.sent[position.unwrap_or_else(|| panic!("no message kind {kind}"))]
-    }
-    /// How many messages were refused for this reason, by replicas and clients.
-    #[must_use]
-    pub fn rejected(&self, reason: Rejection) -> u64 {
-        self.world.counters.rejections.get(&reason).copied().unwrap_or(0)
-    }
-    /// The proofs of misbehaviour that replicas showed.
-    #[must_use]
-    pub fn evidence(&self) -> &[Arc<Evidence>] {
-        &self.world.counters.evidence
-    }
-    /// When blocks were proposed and committed, and how long requests took.
-    #[must_use]
-    pub const fn delays(&self) -> &Delays {
-        &self.world.delays
-    }
-    /// What follows from all that was observed.
-    #[must_use]
-    pub const fn history(&self) -> &History {
-        self.world.invariants.history()
-    }
-    /// A replica's state machine, as it is now or was when the replica stopped.
-    ///
-    /// # Panics
-    /// Never: all replicas run an `S`.
-    #[must_use]
-    pub fn state(&self, replica: impl AsReplica) -> &S {
-        let application = self.world.hosts[self.id_of(&replica).index()].application();
-        Typed::machine_in(application).expect("every replica runs what the simulation was made of")
-    }
-    /// How often a Byzantine replica really deviated from the protocol.
-    #[must_use]
-    pub fn fired(&self, replica: impl AsReplica) -> u64 {
-        self.world.hosts[self.id_of(&replica).index()].fired()
-    }
-    /// The reply to a client's request; `None` while it has not ended, and where it was refused.
-    #[must_use]
-    pub fn reply(&self, name: &str, ticket: Ticket) -> Option<S::Reply> {
-        let (outcome, _) = self.outcome(name, ticket)?;
-        // Replies are encoded by the same type.
-        outcome.as_ref().ok().and_then(|completed| decode(&completed.reply).ok())
-    }
-    /// How a request ended, and when; `None` while it has not.
-    #[must_use]
-    pub fn outcome(&self, name: &str, ticket: Ticket) -> Option<&(Result<Completed, ClientError>, u64)> {
-        self.world.clients.get(*self.names.get(name)?)?.ended.get(&ticket)
-    }
-
-    /// Begins to write down the main events, for a test that fails.
-    pub fn tell_story(&mut self) {
-        self.world.story.get_or_insert_default();
-    }
-    /// The main events so far.
-    #[must_use]
-    pub fn story(&self) -> &[String] {
-        self.world.story.as_deref().unwrap_or_default()
-    }
-
     pub(crate) fn start(&mut self) {
         if !std::mem::replace(&mut self.is_started, true) {
             self.world.start();
         }
     }
 
-    fn id_of(&self, replica: &impl AsReplica) -> ReplicaId {
+    pub(crate) fn id_of(&self, replica: &impl AsReplica) -> ReplicaId {
         let (id, replicas) = (replica.id(), self.world.hosts.len());
         assert!(id.index() < replicas, "there is no replica {id}: {replicas} replicas are numbered from 0");
         id

@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::audit::Audit;
+use crate::chart::Recorder;
 use crate::clients::{ClientHost, Workload};
 use crate::costs::Costs;
+use crate::coverage::Coverage;
 use crate::delays::Delays;
 use crate::faults::TimedFault;
 use crate::host::{Host, NEVER};
@@ -63,6 +65,7 @@ pub(crate) struct World {
     pub(crate) counters: Counters,
     pub(crate) delays: Delays,
     pub(crate) story: Option<Vec<String>>,
+    pub(crate) recorder: Option<Recorder>,
     /// Delays of verification, execution and disks: streams of their own, so that order varies.
     pub(crate) verify_random: Stream,
     pub(crate) execute_random: Stream,
@@ -83,6 +86,8 @@ pub(crate) struct Counters {
     pub(crate) rejections: BTreeMap<Rejection, u64>,
     /// What happened at least once: faults by their kinds, stops for the disk's sake, states fetched.
     pub(crate) happened: BTreeSet<&'static str>,
+    /// What became of attacks.
+    pub(crate) coverage: Coverage,
     /// Proofs that honest replicas showed, each once.
     pub(crate) evidence: Vec<Arc<Evidence>>,
 }
@@ -110,6 +115,7 @@ impl World {
             counters: Counters::default(),
             delays: Delays::default(),
             story: None,
+            recorder: None,
             verify_random: Stream::new(seed, "verification"),
             execute_random: Stream::new(seed, "execution"),
             disk_random: Stream::new(seed, "disks"),
@@ -175,8 +181,11 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Message { from, to, connection, message } => {
+            Event::Message { from, to, connection, message, is_deviation } => {
                 if connection == self.connection(from, to) {
+                    if is_deviation {
+                        self.count_reached(from, to);
+                    }
                     self.feed(to, Input::Message(Authenticated::from_channel(from, message)));
                 }
             }
@@ -205,8 +214,11 @@ impl World {
                     self.feed(replica, input);
                 }
             }
-            Event::ReplicaMessage { client, replica, incarnation, message } => {
+            Event::ReplicaMessage { client, replica, incarnation, message, is_deviation } => {
                 if self.is_same(replica, incarnation) {
+                    if is_deviation {
+                        self.count_reached_client(replica);
+                    }
                     let message = Authenticated::from_channel(replica, message);
                     self.feed_client(client, ClientInput::Message(message));
                 }
@@ -274,6 +286,7 @@ impl World {
                 return self.violate(Violation::of("an input has an end", what));
             }
         }
+        self.count_fired(replica);
         self.hosts[replica.index()].poll_timeout();
     }
 
@@ -332,6 +345,7 @@ impl World {
     /// Ends the run.
     pub(crate) fn violate(&mut self, violation: Violation) {
         self.tell(|| format!("VIOLATION of {violation}"));
+        self.note_everywhere(|| format!("VIOLATION of {violation}").into());
         self.violation.get_or_insert(violation);
     }
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use crate::lab::checks::HAPPENS;
 use crate::lab::one_run::{Body, Ran, setup};
-use crate::lab::saved::Saved;
+use crate::lab::regressions::Regressions;
+use crate::lab::report::Shrinking;
 use crate::lab::{Failure, Faults, SimResult, TestPlan, TraitorPart};
 use crate::observe::Violation;
 use crate::setup::Setup;
@@ -22,8 +23,10 @@ use crate::sim::Sim;
 /// A test that runs one body under many seeds; what `#[quorate::attack_test]` makes.
 #[derive(Clone, Debug)]
 pub struct AttackTest {
-    test: String,
-    package: PathBuf,
+    /// Its module and name.
+    pub test: String,
+    /// The directory of its package, in whose `tests/regressions` the plans are that failed.
+    pub package: PathBuf,
     /// How many replicas each cluster has.
     pub replicas: u16,
     /// The seeds.
@@ -71,8 +74,8 @@ impl AttackTest {
     }
 
     fn run_file<S: StateMachine>(&self, body: &Body<S>, path: &Path) -> Result<(), Box<Failure>> {
-        let path = Saved::beside(&self.package).find(path);
-        match Saved::read(&path) {
+        let path = Regressions::beside(&self.package).find(path);
+        match Regressions::read(&path) {
             Ok(plan) if plan.test != self.test => {
                 let what = format!("it is one of the test {}", plan.test);
                 Err(self.unusable(path, what))
@@ -91,7 +94,7 @@ impl AttackTest {
     }
 
     fn run_all<S: StateMachine>(&self, body: &Body<S>) -> Result<(), Box<Failure>> {
-        for (path, read) in Saved::beside(&self.package).of(&self.test) {
+        for (path, read) in Regressions::beside(&self.package).of(&self.test) {
             self.run_saved(body, path, read)?;
         }
         let setup = setup(self.replicas);
@@ -150,8 +153,14 @@ impl AttackTest {
             again.is_some_and(|other| other.property == violation.property)
         });
         let again = body.run(&shrunk.value, setup, true);
-        let saved = Saved::beside(&self.package).write(&shrunk.value);
-        Err(Box::new(Failure::of_seed(&full, shrunk, again, saved)))
+        let plan = TestPlan { broke: Some(violation.property.to_string()), ..shrunk.value };
+        let saved = Regressions::beside(&self.package).write(&plan, again.chart.as_ref());
+        Err(Box::new(Failure::of_seed(
+            &full,
+            plan,
+            again,
+            Shrinking { is_minimal: shrunk.is_minimal, saved },
+        )))
     }
 
     /// Runs the seeds in their order, over all cores, up to the first that fails.

@@ -4,10 +4,11 @@ use quorate_machine::{ApplicationFactory, StateMachine};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chart::Chart;
 use crate::clients::Workload;
-use crate::lab::panics::catch_quietly;
 use crate::lab::{Overlay, SimResult, TestPlan};
 use crate::observe::Violation;
+use crate::panics::catch_quietly;
 use crate::setup::{Crypto, Setup, timing};
 use crate::sim::{Sim, SimOptions, SimTraitor};
 use crate::world::{Parts, World};
@@ -35,8 +36,10 @@ pub(crate) struct Ran {
     pub(crate) requests: u32,
     /// The proofs that honest replicas showed, in words.
     pub(crate) evidence: Vec<String>,
-    /// The main events in words, if they were asked for.
-    pub(crate) story: Vec<String>,
+    /// The names of the clients, each behind the one that the chart gives it.
+    pub(crate) clients: Vec<String>,
+    /// What happened, if a chart was asked for.
+    pub(crate) chart: Option<Chart>,
 }
 
 /// Keys and rules of a cluster of this size, for all runs of a test.
@@ -49,8 +52,8 @@ pub(crate) fn setup(replicas: u16) -> Arc<Setup> {
 
 impl<S: StateMachine> Body<S> {
     /// Runs the body under a plan.
-    pub(crate) fn run(&self, plan: &TestPlan, setup: &Arc<Setup>, with_story: bool) -> Ran {
-        let mut sim = match catch_quietly(|| self.prepare(plan, setup, with_story)) {
+    pub(crate) fn run(&self, plan: &TestPlan, setup: &Arc<Setup>, with_chart: bool) -> Ran {
+        let mut sim = match catch_quietly(|| self.prepare(plan, setup, with_chart)) {
             Ok(sim) => sim,
             Err(words) => return Ran::failed_at_once(Violation::of("the test does not panic", words)),
         };
@@ -66,11 +69,12 @@ impl<S: StateMachine> Body<S> {
             turned: sim.overlay.turned().iter().map(fired).collect(),
             requests: sim.overlay.submitted(),
             evidence: sim.evidence().iter().map(ToString::to_string).collect(),
-            story: sim.world.story.take().unwrap_or_default(),
+            clients: sim.client_names(),
+            chart: with_chart.then(|| sim.world.chart()),
         }
     }
 
-    fn prepare(&self, plan: &TestPlan, setup: &Arc<Setup>, with_story: bool) -> Sim<S> {
+    fn prepare(&self, plan: &TestPlan, setup: &Arc<Setup>, with_chart: bool) -> Sim<S> {
         let start = Arc::clone(&self.start);
         let mut world = World::new(Parts {
             seed: plan.seed,
@@ -81,7 +85,9 @@ impl<S: StateMachine> Body<S> {
             workload: Workload::none(),
         });
         world.faults.clone_from(&plan.environment.faults);
-        world.story = with_story.then(Vec::new);
+        if with_chart {
+            world.record();
+        }
         for (host, skew_us) in world.hosts.iter_mut().zip(&plan.environment.skews_us) {
             host.skew = skew_us * 1000;
         }
@@ -94,8 +100,8 @@ impl<S: StateMachine> Body<S> {
 impl Ran {
     fn failed_at_once(violation: Violation) -> Self {
         let (events, at, requests) = (0, Duration::ZERO, 0);
-        let (turned, evidence, story) = (Vec::new(), Vec::new(), Vec::new());
-        Self { violation: Some(violation), events, at, turned, requests, evidence, story }
+        let (turned, evidence, clients, chart) = (Vec::new(), Vec::new(), Vec::new(), None);
+        Self { violation: Some(violation), events, at, turned, requests, evidence, clients, chart }
     }
 }
 

@@ -12,6 +12,9 @@ use crate::lab::{Environment, Faults};
 pub struct TestPlan {
     /// The test: its module and name.
     pub test: String,
+    /// The property that it broke when it was saved, for whoever reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broke: Option<String>,
     /// The seed of every random stream.
     pub seed: u64,
     /// How many replicas there are.
@@ -45,7 +48,8 @@ impl TestPlan {
     #[must_use]
     pub fn generate(test: &str, seed: u64, replicas: u16, faults: Faults) -> Self {
         let environment = Environment::generate(seed, replicas, faults);
-        Self { test: test.to_owned(), seed, replicas, environment, traitors: None, requests: None }
+        let (test, broke, traitors, requests) = (test.to_owned(), None, None, None);
+        Self { test, broke, seed, replicas, environment, traitors, requests }
     }
 }
 

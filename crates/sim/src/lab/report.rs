@@ -5,10 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::lab::one_run::Ran;
-use crate::lab::saved::function;
+use crate::lab::regressions::function;
 use crate::lab::{Environment, TestPlan};
 use crate::observe::Violation;
-use crate::shrink::Shrunk;
 
 /// Why an attack test failed. Its `Display` is the whole report.
 #[derive(Debug)]
@@ -28,7 +27,16 @@ enum Origin {
     /// The plan in this file.
     Saved(PathBuf),
     /// A seed; how large its whole plan is, and where the shrunk one was saved.
-    Seed { size: String, is_minimal: bool, saved: io::Result<PathBuf> },
+    Seed { size: String, shrinking: Shrinking },
+}
+
+/// What became of a plan that was made smaller.
+#[derive(Debug)]
+pub(crate) struct Shrinking {
+    /// Whether it is as small as can be.
+    pub(crate) is_minimal: bool,
+    /// Where it was saved.
+    pub(crate) saved: io::Result<PathBuf>,
 }
 
 /// The run that is told about.
@@ -52,14 +60,8 @@ impl Failure {
         Self::of_run(plan, ran, Origin::Saved(path))
     }
 
-    pub(crate) fn of_seed(
-        full: &TestPlan,
-        shrunk: Shrunk<TestPlan>,
-        ran: Ran,
-        saved: io::Result<PathBuf>,
-    ) -> Self {
-        let origin = Origin::Seed { size: size(full), is_minimal: shrunk.is_minimal, saved };
-        Self::of_run(shrunk.value, ran, origin)
+    pub(crate) fn of_seed(full: &TestPlan, plan: TestPlan, ran: Ran, shrinking: Shrinking) -> Self {
+        Self::of_run(plan, ran, Origin::Seed { size: size(full), shrinking })
     }
 
     fn of_run(plan: TestPlan, mut ran: Ran, origin: Origin) -> Self {
@@ -86,7 +88,7 @@ impl Failure {
                 let path = path.display();
                 writeln!(f, "replay: QUORATE_PLAN={path} cargo test {test}   (a plan that failed before)")
             }
-            Origin::Seed { size, is_minimal, saved } => {
+            Origin::Seed { size, shrinking: Shrinking { is_minimal, saved } } => {
                 let note = if *is_minimal { "" } else { ", not as small as can be: time was up" };
                 writeln!(f, "replay: QUORATE_SEED={seed} cargo test {test}   (the whole run: {size})")?;
                 match saved {
@@ -116,9 +118,11 @@ impl fmt::Display for Failure {
         for line in describe(plan) {
             writeln!(f, "  {line}")?;
         }
-        writeln!(f, "what happened:")?;
-        for line in &ran.story {
-            writeln!(f, "  {line}")?;
+        if !ran.clients.is_empty() {
+            writeln!(f, "clients: {}", ran.clients.join(", "))?;
+        }
+        if let Some(chart) = &ran.chart {
+            writeln!(f, "\n{}", chart.text())?;
         }
         if !ran.evidence.is_empty() {
             writeln!(f, "evidence:")?;

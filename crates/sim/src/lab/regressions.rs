@@ -4,25 +4,26 @@ use quorate_types::Digest;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::chart::Chart;
 use crate::lab::TestPlan;
 
 /// The plans of a package's tests that failed.
 #[derive(Clone, Debug)]
-pub(crate) struct Saved {
+pub(crate) struct Regressions {
     /// The package's directory.
     package: PathBuf,
 }
 
 /// A file, and the plan in it or why there is none.
-pub(crate) type SavedPlan = (PathBuf, Result<TestPlan, String>);
+pub(crate) type Regression = (PathBuf, Result<TestPlan, String>);
 
-impl Saved {
+impl Regressions {
     pub(crate) fn beside(package: &Path) -> Self {
         Self { package: package.to_owned() }
     }
 
     /// The plans of a test, by their names.
-    pub(crate) fn of(&self, test: &str) -> Vec<SavedPlan> {
+    pub(crate) fn of(&self, test: &str) -> Vec<Regression> {
         let Ok(entries) = fs::read_dir(self.directory()) else { return Vec::new() };
         let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.retain(|path| is_of(path, test));
@@ -43,14 +44,17 @@ impl Saved {
         if !path.exists() && beside.exists() { beside } else { path.to_owned() }
     }
 
-    /// Writes a plan. Gives its path as seen from the package.
-    pub(crate) fn write(&self, plan: &TestPlan) -> io::Result<PathBuf> {
+    /// Writes a plan, and beside it the chart of its run as a Mermaid diagram. Gives its path as seen from the package.
+    pub(crate) fn write(&self, plan: &TestPlan, chart: Option<&Chart>) -> io::Result<PathBuf> {
         let json = serde_json::to_string_pretty(plan)? + "\n";
         let digest = Digest::of_parts("quorate saved plan", &[json.as_bytes()]);
         let name = format!("{}-{:08x}.json", function(&plan.test), digest.short() >> 32);
         fs::create_dir_all(self.directory())?;
         let path = self.directory().join(name);
         fs::write(&path, json)?;
+        if let Some(chart) = chart {
+            fs::write(path.with_extension("mmd"), chart.mermaid())?;
+        }
         Ok(self.shown(&path))
     }
 
