@@ -5,7 +5,8 @@
 //! - implement [`StateMachine`]; [`Snapshot`] comes for free with `Clone + Serialize + Deserialize`;
 //! - start a [`LocalCluster`] to try it out, and [`Replica::open`] to run it for real;
 //! - submit commands with a [`Client`], which trusts no replica alone;
-//! - turn replicas into traitors with the module `attack`, behind the feature `lab`.
+//! - turn replicas into traitors with the module `attack`, and test your state machine under attack with `attack_test` and the
+//!   module `lab`, all behind the feature `lab`.
 //!
 //! ```
 //! use quorate::prelude::*;
@@ -45,6 +46,28 @@ pub use quorate_types as types;
 pub use quorate_attack as attack;
 #[cfg(feature = "lab")]
 pub use quorate_attack::Attack;
+#[cfg(feature = "lab")]
+pub use quorate_macros::attack_test;
+
+/// What attack tests are written with: `use quorate::lab::*`.
+///
+/// A test is a function with the attribute [`attack_test`](crate::attack_test). It drives a [`Sim`](lab::Sim), a whole cluster
+/// of one's own state machine in one thread, and runs under many seeds. `docs/attack-your-service.md` leads from nothing
+/// to the first bug.
+#[cfg(feature = "lab")]
+pub mod lab {
+    pub use crate::attack;
+    pub use quorate_attack::{Adversary, Attack, Combine, Spec};
+    pub use quorate_sim::lab::{
+        AttackTest, Check, Environment, Evidence, EvidenceCheck, Failure, Faults, Fired, Goal, Live,
+        LiveWithin, Requests, RequestsExt, Safety, SimResult, TestPlan, TraitorPart, Until, ViewsArgument,
+        evidence, fired, live, safety, seconds, views,
+    };
+    pub use quorate_sim::{
+        AsReplica, Fault, NetworkParameters, Operation, Part, Sim, SimClient, SimOptions, SimReplica,
+        SimTraitor, TimedFault, Violation, WAIT_MAX,
+    };
+}
 
 /// Tools to test and measure a state machine with.
 pub mod testkit {

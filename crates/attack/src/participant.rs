@@ -22,6 +22,8 @@ pub struct Participant {
     out: VecDeque<Action>,
     /// The time of the last input.
     now: Time,
+    /// Whether what stands in `out` comes from a step in which the adversary deviated.
+    is_deviation: bool,
 }
 
 /// What stands between a traitor's honest machine and the world.
@@ -42,7 +44,8 @@ impl Participant {
     /// An honest replica.
     #[must_use]
     pub fn honest(replica: Replica) -> Self {
-        Self { replica: Box::new(replica), byzantine: None, out: VecDeque::new(), now: Time(0) }
+        let (out, now) = (VecDeque::new(), Time(0));
+        Self { replica: Box::new(replica), byzantine: None, out, now, is_deviation: false }
     }
 
     /// A replica that lies from the start. `config` is the one that the replica was made of;
@@ -72,9 +75,9 @@ impl Participant {
         self.byzantine = Some(Box::new(Byzantine::new(adversary.into(), config, colluders, seed)));
     }
 
-    /// Makes the replica honest again. What the adversary held back is lost.
-    pub fn repent(&mut self) {
-        self.byzantine = None;
+    /// Makes the replica honest again and gives its adversary. What the adversary held back is lost.
+    pub fn repent(&mut self) -> Option<Box<dyn Adversary>> {
+        self.byzantine.take().map(|byzantine| byzantine.adversary)
     }
 
     /// Takes one input. Infallible, as [`Replica::handle`].
@@ -85,7 +88,10 @@ impl Participant {
         };
         let machine = (self.replica.status(), self.replica.poll_timeout());
         let Some(input) = byzantine.excuse(input) else { return };
-        if byzantine.take(now, machine, &mut self.out, &input) {
+        let (fired, is_late) = (byzantine.fired, byzantine.delayed.due().is_some_and(|due| due <= now));
+        let is_heard = byzantine.take(now, machine, &mut self.out, &input);
+        self.is_deviation = is_late || byzantine.fired > fired;
+        if is_heard {
             self.replica.handle(now, input);
         }
     }
@@ -98,7 +104,9 @@ impl Participant {
             }
             let Some(byzantine) = &mut self.byzantine else { return self.replica.poll_action() };
             if let Some(action) = self.replica.poll_action() {
+                let fired = byzantine.fired;
                 byzantine.pass(self.now, self.replica.status(), &mut self.out, action);
+                self.is_deviation = byzantine.fired > fired;
             } else {
                 self.replica.handle(self.now, byzantine.inputs.pop_front()?);
             }
@@ -127,6 +135,11 @@ impl Participant {
     #[must_use]
     pub const fn is_byzantine(&self) -> bool {
         self.byzantine.is_some()
+    }
+    /// Whether the last action that was polled comes from a step in which the adversary deviated, or was held back by it.
+    #[must_use]
+    pub const fn is_deviation(&self) -> bool {
+        self.byzantine.is_some() && self.is_deviation
     }
     /// How often the present attack really deviated from the protocol.
     #[must_use]

@@ -1,15 +1,23 @@
 //! Does the protocol hold? `quorate simulate` runs seeded clusters until a property breaks or all
-//! seeds are done.
+//! seeds are done, replays seeds and saved plans, and shows what attacks came to.
+
+mod failure;
+mod matrix;
+mod replay;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use quorate_attack::Attack;
-use quorate_sim::{AttackChoice, AttackTotals, Campaign, Crypto, Plan, Report, Totals, run_with_story};
+use quorate_attack::Spec;
+use quorate_sim::{AttackChoice, AttackTotals, Campaign, Crypto, Plan, Totals};
+use quorate_types::Rejection;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use failure::Failure;
 
 /// Which seeds to run, and how.
 #[derive(Args, Clone, Debug)]
@@ -24,14 +32,27 @@ pub(crate) struct Simulate {
     #[arg(long, default_value_t = 0)]
     first: u64,
     /// Replays this seed alone and tells what happens in it.
-    #[arg(long, conflicts_with_all = ["seeds", "first"])]
+    #[arg(long, conflicts_with_all = ["seeds", "first", "plan"])]
     seed: Option<u64>,
+    /// Replays a saved plan and draws what happens in it. The variable QUORATE_PLAN does the same.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "first", "replicas", "crypto", "attack"])]
+    plan: Option<PathBuf>,
     /// How replicas and clients sign: a fast checksum or real Ed25519.
     #[arg(long, value_enum, default_value_t = CryptoArgument::Fast)]
     crypto: CryptoArgument,
-    /// The attack that Byzantine replicas make, or `all` for any of them in each seed.
+    /// The attack that Byzantine replicas make, with its limits (`silent@views=0..3`); `all` for any of them in each seed, or
+    /// `none`.
     #[arg(long, default_value = "all")]
     attack: String,
+    /// Shows for 4, 7 and 10 replicas, each with all seeds, what every attack came to in each phase of the protocol.
+    #[arg(long, conflicts_with_all = ["seed", "plan", "replicas"])]
+    matrix: bool,
+    /// Where the plan that breaks a property is saved, shrunk, with a chart of what happens in it.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    save: PathBuf,
+    /// How many seconds a plan that breaks a property is shrunk at most.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    shrink: u64,
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -42,6 +63,9 @@ enum CryptoArgument {
     Fast,
     Real,
 }
+
+/// The plan to replay, if there is no argument.
+const PLAN: &str = "QUORATE_PLAN";
 
 /// What `--json` prints; the names are a contract.
 #[derive(Serialize)]
@@ -58,79 +82,66 @@ struct Summary {
     seeds_with_view_change: u64,
     checkpoints: u64,
     attacks: BTreeMap<String, AttackTotals>,
+    rejections: BTreeMap<Rejection, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     violation: Option<Failure>,
-}
-
-/// The first broken property, as `--json` shows it.
-#[derive(Serialize)]
-struct Failure {
-    seed: u64,
-    property: &'static str,
-    what: String,
-    event: u64,
-    replay: String,
 }
 
 impl Simulate {
     /// Runs the seeds; the exit code is 1 if a property broke.
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        let attacks = self.attacks()?;
         let out = &mut std::io::stdout().lock();
-        if let Some(seed) = self.seed {
-            return self.replay(seed, attacks, out);
+        let by_variable = || std::env::var_os(PLAN).filter(|path| !path.is_empty()).map(PathBuf::from);
+        if let Some(path) = self.plan.clone().or_else(by_variable) {
+            return self.replay_plan(&path, out);
         }
-        let campaign = Campaign {
-            replicas: self.replicas,
-            first: self.first,
-            seeds: self.seeds,
-            crypto: self.crypto(),
-            attacks,
+        let attacks = self.attacks()?;
+        match self.seed {
+            Some(seed) => self.replay_seed(seed, &attacks, out),
+            None if self.matrix => self.run_matrix(&attacks, out),
+            None => self.run_campaign(attacks, out),
+        }
+    }
+
+    fn run_campaign(&self, attacks: AttackChoice, out: &mut impl Write) -> Result<ExitCode> {
+        let totals = self.campaign(self.replicas, attacks.clone());
+        let failure = match &totals.failure {
+            Some(report) => {
+                let plan = Plan::generate(report.seed, self.replicas, self.crypto(), &attacks);
+                Some(self.examine(plan, report)?)
+            }
+            None => None,
         };
+        self.tell(&totals, failure, out)
+    }
+
+    /// Runs all seeds for clusters of this size.
+    fn campaign(&self, replicas: u16, attacks: AttackChoice) -> Totals {
+        let crypto = self.crypto();
+        let campaign = Campaign { replicas, first: self.first, seeds: self.seeds, crypto, attacks };
         let bar = self.progress_bar();
         let totals = campaign.run(|done| bar.set_position(done));
         bar.finish_and_clear();
-        if self.json {
-            writeln!(out, "{}", serde_json::to_string(&self.summary(&totals))?)?;
-        } else {
-            self.print(&totals, out)?;
-        }
-        Ok(if totals.failure.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        totals
     }
 
-    /// Runs one seed and tells its story.
-    fn replay(&self, seed: u64, attacks: AttackChoice, out: &mut impl Write) -> Result<ExitCode> {
-        let plan = Plan::generate(seed, self.replicas, self.crypto(), attacks);
-        let report = run_with_story(&plan);
-        let is_broken = report.violation.is_some();
+    /// Prints what came out of many runs or of one.
+    fn tell(&self, totals: &Totals, failure: Option<Failure>, out: &mut impl Write) -> Result<ExitCode> {
+        let code = if failure.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        let summary = self.summary(totals, failure);
         if self.json {
-            let mut totals = Totals::default();
-            totals.add(report);
-            writeln!(out, "{}", serde_json::to_string(&self.summary(&totals))?)?;
+            writeln!(out, "{}", serde_json::to_string(&summary)?)?;
         } else {
-            writeln!(out, "{}", serde_json::to_string_pretty(&plan)?)?;
-            for line in &report.story {
-                writeln!(out, "{line}")?;
-            }
-            writeln!(
-                out,
-                "seed {seed}: {} events in {} simulated ms, {} blocks, view {}, audit {}",
-                report.events,
-                report.simulated.as_millis(),
-                report.commits,
-                report.view_changes,
-                report.audit
-            )?;
-            self.print_failure(&report, out)?;
+            summary.print(totals, out)?;
         }
-        Ok(if is_broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(code)
     }
 
     fn attacks(&self) -> Result<AttackChoice> {
         match self.attack.as_str() {
             "all" => Ok(AttackChoice::All),
             "none" => Ok(AttackChoice::None),
-            name => match name.parse::<Attack>() {
+            text => match text.parse::<Spec>() {
                 Ok(attack) => Ok(AttackChoice::One(attack)),
                 Err(error) => bail!("{error}, `all` or `none`"),
             },
@@ -152,18 +163,13 @@ impl Simulate {
         ProgressBar::new(self.seeds).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     }
 
-    fn summary(&self, totals: &Totals) -> Summary {
+    fn summary(&self, totals: &Totals, violation: Option<Failure>) -> Summary {
         let seconds = totals.elapsed.as_secs_f64();
         let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
-        let failure = |report: &Report| {
-            let (violation, event) = report.violation.clone()?;
-            let (seed, property, what) = (report.seed, violation.property, violation.what);
-            Some(Failure { seed, property, what, event, replay: self.replay_line(seed) })
-        };
         Summary {
             seeds: totals.seeds,
             replicas: self.replicas,
-            violations: u64::from(totals.failure.is_some()),
+            violations: u64::from(violation.is_some()),
             events: totals.events,
             seconds,
             seeds_per_second: per_second(totals.seeds),
@@ -173,56 +179,32 @@ impl Simulate {
             seeds_with_view_change: totals.seeds_with_view_change,
             checkpoints: totals.checkpoints,
             attacks: totals.attacks.iter().map(|(attack, counts)| (attack.to_string(), *counts)).collect(),
-            violation: totals.failure.as_deref().and_then(failure),
+            rejections: totals.rejections.clone(),
+            violation,
         }
     }
+}
 
+impl Summary {
     fn print(&self, totals: &Totals, out: &mut impl Write) -> Result<()> {
-        let summary = self.summary(totals);
         writeln!(
             out,
             "{} seeds with {} replicas in {:.1} s ({:.0} seeds/s, {:.0} events/s)",
-            summary.seeds,
-            summary.replicas,
-            summary.seconds,
-            summary.seeds_per_second,
-            summary.events_per_second
+            self.seeds, self.replicas, self.seconds, self.seeds_per_second, self.events_per_second
         )?;
         writeln!(
             out,
             "{} blocks committed, {} checkpoints, {} view changes in {} seeds",
-            summary.commits, summary.checkpoints, summary.view_changes, summary.seeds_with_view_change
+            self.commits, self.checkpoints, self.view_changes, self.seeds_with_view_change
         )?;
         for (attack, counts) in &totals.attacks {
-            writeln!(
-                out,
-                "  {:<22} in {:>6} seeds, deviated in {:>6}",
-                attack.to_string(),
-                counts.runs,
-                counts.fired
-            )?;
+            let (attack, runs, fired) = (attack.to_string(), counts.runs, counts.fired);
+            writeln!(out, "  {attack:<22} in {runs:>6} seeds, deviated in {fired:>6}")?;
         }
-        match &totals.failure {
+        match &self.violation {
             None => writeln!(out, "no violation")?,
-            Some(report) => self.print_failure(report, out)?,
+            Some(failure) => failure.print(out)?,
         }
         Ok(())
-    }
-
-    fn print_failure(&self, report: &Report, out: &mut impl Write) -> Result<()> {
-        let Some((violation, event)) = &report.violation else { return Ok(()) };
-        writeln!(out, "VIOLATION in seed {} at event {event}", report.seed)?;
-        writeln!(out, "  property: {}", violation.property)?;
-        writeln!(out, "  found:    {}", violation.what)?;
-        writeln!(out, "  replay:   {}", self.replay_line(report.seed))?;
-        Ok(())
-    }
-
-    fn replay_line(&self, seed: u64) -> String {
-        let crypto = if self.crypto == CryptoArgument::Real { " --crypto real" } else { "" };
-        format!(
-            "quorate simulate --seed {seed} --replicas {}{crypto} --attack {}",
-            self.replicas, self.attack
-        )
     }
 }

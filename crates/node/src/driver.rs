@@ -307,7 +307,7 @@ impl Driver {
                 tracing::warn!(attack = adversary.name(), "turns traitor");
                 self.parts.core.attack(adversary, &self.parts.config, Vec::new(), rand::random());
             }
-            None => self.parts.core.repent(),
+            None => drop(self.parts.core.repent()),
         }
     }
 

@@ -1,17 +1,19 @@
 //! Does any of many seeds break a property? Runs them over all cores and stops at the first.
 
 use quorate_attack::Attack;
+use quorate_types::Rejection;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::coverage::Coverage;
 use crate::plan::{AttackChoice, Plan};
 use crate::run::{Report, run};
 use crate::setup::Crypto;
 
 /// Which seeds to run, and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Campaign {
     /// How many replicas each cluster has.
     pub replicas: u16,
@@ -43,6 +45,10 @@ pub struct Totals {
     /// For each attack in how many runs it was made, and in how many of them it really deviated
     /// from the protocol.
     pub attacks: BTreeMap<Attack, AttackTotals>,
+    /// What became of the attacks, by the phase of the protocol.
+    pub coverage: Coverage,
+    /// How many messages were refused, by reason.
+    pub rejections: BTreeMap<Rejection, u64>,
     /// In how many runs something happened at least once: see [`Report::happened`].
     pub happened: BTreeMap<&'static str, u64>,
     /// The run with the lowest seed that broke a property.
@@ -86,7 +92,7 @@ impl Campaign {
                 break;
             }
             let plan =
-                Plan::generate(self.first.wrapping_add(index), self.replicas, self.crypto, self.attacks);
+                Plan::generate(self.first.wrapping_add(index), self.replicas, self.crypto, &self.attacks);
             let report = run(&plan);
             shared.done.fetch_add(1, Ordering::Relaxed);
             if report.violation.is_some() {
@@ -111,6 +117,8 @@ impl Totals {
         for happened in &report.happened {
             *self.happened.entry(happened).or_default() += 1;
         }
+        self.coverage.merge(&report.coverage);
+        add_counts(&mut self.rejections, &report.rejections);
         let mut made: BTreeMap<Attack, bool> = BTreeMap::new();
         for (attack, fired) in &report.attacks {
             *made.entry(*attack).or_default() |= *fired > 0;
@@ -144,12 +152,18 @@ impl Totals {
             totals.runs += counts.runs;
             totals.fired += counts.fired;
         }
-        for (happened, count) in other.happened {
-            *self.happened.entry(happened).or_default() += count;
-        }
+        self.coverage.merge(&other.coverage);
+        add_counts(&mut self.rejections, &other.rejections);
+        add_counts(&mut self.happened, &other.happened);
         if let Some(report) = other.failure {
             self.fail(report);
         }
+    }
+}
+
+fn add_counts<K: Copy + Ord>(sums: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
+    for (key, count) in more {
+        *sums.entry(*key).or_default() += count;
     }
 }
 

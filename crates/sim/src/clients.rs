@@ -49,6 +49,8 @@ pub(crate) struct ClientHost {
     pub(crate) waiting: Vec<Waiting>,
     /// The requests that ended: with which outcome, and when.
     pub(crate) ended: BTreeMap<Ticket, (Result<Completed, ClientError>, u64)>,
+    /// Whether it sends what no state machine understands, and is refused.
+    pub(crate) is_probe: bool,
     /// How many requests are yet to be made.
     pub(crate) remaining: u32,
     random: Stream,
@@ -77,6 +79,7 @@ impl ClientHost {
             outstanding: BTreeMap::new(),
             waiting: Vec::new(),
             ended: BTreeMap::new(),
+            is_probe: false,
             remaining: 0,
             random,
             next_ticket: 0,

@@ -14,9 +14,9 @@ const COMBINED: u32 = 300;
 /// Puts combinations that begin with the attack of a traitor in its place, now and then.
 pub(crate) fn combine(random: &mut Stream, replicas: u16, traitors: &mut [Traitor]) {
     for traitor in traitors {
-        let Ok(attack) = traitor.attack.parse::<Attack>() else { continue };
+        let Some(first) = traitor.attack.parts().next().map(|part| part.attack) else { continue };
         if random.chance(COMBINED) {
-            traitor.attack = draw_spec(random, replicas, attack).to_string();
+            traitor.attack = draw_spec(random, replicas, first);
         }
     }
 }
@@ -66,11 +66,11 @@ mod tests {
     fn combinations_come_and_leave_everything_else_as_it_was() {
         let (mut combined, mut colluding) = (0, 0);
         for seed in 0..300 {
-            let plan = Plan::generate(seed, 7, Crypto::Fast, AttackChoice::All);
+            let plan = Plan::generate(seed, 7, Crypto::Fast, &AttackChoice::All);
             let mut plain: Vec<Traitor> = plan.byzantine.clone();
             for traitor in &mut plain {
-                let spec: Spec = traitor.attack.parse().expect("an attack");
-                traitor.attack = spec.name().to_owned();
+                let first = traitor.attack.parts().next().expect("an attack").attack;
+                traitor.attack = first.into();
             }
             combined += usize::from(plain != plan.byzantine);
             colluding += usize::from(plan.colluding);

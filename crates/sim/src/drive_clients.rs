@@ -2,8 +2,8 @@
 //! workload wants.
 
 use bytes::Bytes;
-use quorate_consensus::client::{ClientAction, ClientError, ClientInput, Completed, Ticket};
-use quorate_types::message::ClientMessage;
+use quorate_consensus::client::{ClientAction, ClientError, ClientInput, Completed, Ticket, Why};
+use quorate_types::message::{ClientMessage, Outcome};
 use quorate_types::{Bundle, ReplicaId};
 
 use crate::clients::{ClientHost, Waiting};
@@ -75,6 +75,7 @@ impl World {
         let ticket = host.ticket();
         host.outstanding.insert(ticket, command.clone());
         self.delays.on_submit(self.now, client, ticket);
+        self.note_of_client(client, || format!("request {}", ticket.0).into());
         self.feed_client(client, ClientInput::Submit(ticket, command));
         ticket
     }
@@ -88,6 +89,7 @@ impl World {
                 ClientAction::Done(ticket, result) => self.on_done(client, ticket, result),
                 ClientAction::Reject(replica, reason) => {
                     *self.counters.rejections.entry(reason).or_default() += 1;
+                    self.count_rejected_by_client(replica, reason);
                     self.tell(|| format!("client {client} refuses a message of replica {replica}: {reason}"));
                 }
             }
@@ -127,6 +129,9 @@ impl World {
                 self.observe(Observation::Completed(client, completed));
                 self.delays.on_done(self.now, client, ticket);
                 self.tell(|| format!("client {client}: request {} done", completed.id.number));
+                self.note_of_client(client, || format!("done {}", ticket.0).into());
+            }
+            Err(ClientError::Rejected(Why::Outcome(Outcome::Malformed))) if self.clients[client].is_probe => {
             }
             Err(ClientError::Rejected(why)) => {
                 self.observe(Observation::Refused(client, &format!("{why:?}")));

@@ -128,6 +128,7 @@ impl World {
     /// Rule D4. The replica stops and says why. When its disk is damaged, the operator gives it an empty one.
     pub(crate) fn on_disk_error(&mut self, replica: ReplicaId, error: DiskError) {
         self.tell(|| format!("replica {replica} stops: {error}"));
+        self.note_everywhere(|| format!("replica {replica} stops: {error}").into());
         self.observe(Observation::DiskFailed(replica, &error.to_string()));
         self.counters.happened.insert(error.kind());
         match error {

@@ -35,6 +35,19 @@ pub(crate) fn draw_faults(
     faults
 }
 
+/// Draws what goes wrong around a user's test: cuts, crashes and what a disk survives. Every episode ends by itself.
+pub(crate) fn draw_surroundings(seed: u64, replicas: u16) -> Vec<TimedFault> {
+    let draw =
+        |label| Episodes { random: Stream::new(seed, label), replicas, heal_us: 0, faults: Vec::new() };
+    let mut episodes = [draw("faults"), draw("laggards"), draw("disks")];
+    episodes[0].draw_network_and_crashes();
+    episodes[1].draw_laggards();
+    episodes[2].draw_disks();
+    let mut faults: Vec<TimedFault> = episodes.into_iter().flat_map(|episodes| episodes.faults).collect();
+    faults.sort_by_key(|fault| fault.at_us);
+    faults
+}
+
 /// The replicas that are hit by what no disk can survive.
 pub(crate) fn victims(faults: &[TimedFault]) -> BTreeSet<u16> {
     faults.iter().filter_map(|timed| timed.fault.victim()).collect()

@@ -5,6 +5,7 @@ use quorate_store::Fault as DiskFault;
 use quorate_types::ReplicaId;
 use serde::{Deserialize, Serialize};
 
+use crate::chart::{DOWN, UP};
 use crate::disk::Part;
 use crate::observe::Observation;
 use crate::queue::Event;
@@ -172,6 +173,7 @@ impl World {
     /// Lets a fault strike.
     pub(crate) fn strike(&mut self, fault: &Fault) {
         self.tell(|| format!("{fault:?}"));
+        self.note_fault(fault);
         self.counters.happened.insert(fault.kind());
         match fault {
             Fault::Cut { from, to } => self.network.cut(ReplicaId(*from), ReplicaId(*to)),
@@ -248,6 +250,7 @@ impl World {
             return;
         }
         host.stop(with_power.then_some(random));
+        self.note_of(replica, || DOWN.into());
         self.observe_of(replica, Observation::Stopped(replica));
         for other in self.others(replica) {
             self.push_input(0, other, Input::Disconnected(Peer::Replica(replica)));
@@ -268,6 +271,9 @@ impl World {
             Ok(records) => records,
             Err(error) => return self.on_disk_error(replica, error),
         };
+        if self.hosts[replica.index()].is_restarted() {
+            self.note_of(replica, || UP.into());
+        }
         let states = self.hosts[replica.index()].disk.states();
         let roots: Vec<_> = states.map(|states| states.roots().collect()).unwrap_or_default();
         self.observe_of(replica, Observation::Recovered(replica, &records, &roots));
@@ -314,6 +320,7 @@ impl World {
 
     /// Ends all faults of network and processes.
     pub(crate) fn heal(&mut self) {
+        self.faults.clear();
         let healed = self.network.parameters().healed();
         self.network.become_like(healed);
         self.network.restore();

@@ -2,19 +2,20 @@
 //! adversary.
 
 use quorate_attack::combinators::Group;
-use quorate_attack::{Participant, Spec};
+use quorate_attack::{Adversary, Participant, Spec};
 use quorate_consensus::{
-    Execution, Held, HeldOfPeer, Input, Record, Recovered, Replica, ReplicaStatus, SnapshotOrder,
+    Config, Execution, Held, HeldOfPeer, Input, Record, Recovered, Replica, ReplicaStatus, SnapshotOrder,
 };
 use quorate_machine::{Application, ApplicationFactory, BlockContext, Context, catch};
 use quorate_store::{LogIdentity, Owner};
 use quorate_types::message::Outcome;
-use quorate_types::{ClusterId, Height, ReplicaId, SecretKey, StateHead, Time};
+use quorate_types::{ClusterId, Digest, Height, ReplicaId, SecretKey, StateHead, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskError, Image};
 use crate::guards::{self, Guard};
+use crate::replay;
 use crate::setup::Setup;
 use crate::stream::Stream;
 
@@ -44,13 +45,21 @@ pub(crate) struct Host {
     pub(crate) attack: Option<Spec>,
     /// The traitors with whom it shares what it hears.
     pub(crate) group: Option<Group>,
+    /// The adversary of a test, while no process runs that it stands before.
+    adversary: Option<Box<dyn Adversary>>,
     pub(crate) colluders: Vec<(ReplicaId, SecretKey)>,
     /// The height of the snapshot that it was restored from.
     pub(crate) restored: Height,
+    /// The height of the last block whose commands are in the application's state. The machine hears of it later.
+    pub(crate) applied: Height,
+    /// When the last process began, in nanoseconds.
+    pub(crate) started: u64,
     /// How many replicas there are.
     replicas: u16,
     participant: Option<Participant>,
     application: Box<dyn Application>,
+    /// The deviations of the present process that were counted, by attack and in all.
+    counted: (BTreeMap<&'static str, u64>, u64),
     /// Deviations of processes that ended.
     fired_before: BTreeMap<&'static str, u64>,
     last_status: ReplicaStatus,
@@ -73,10 +82,14 @@ impl Host {
             timeout: NEVER,
             attack: None,
             group: None,
+            adversary: None,
             colluders: Vec::new(),
             restored: Height(0),
+            started: 0,
+            applied: Height(0),
             replicas: setup.replicas() as u16,
             participant: None,
+            counted: (BTreeMap::new(), 0),
             application,
             fired_before: BTreeMap::new(),
             last_status: ReplicaStatus::default(),
@@ -108,31 +121,52 @@ impl Host {
             self.restored = snapshot.head.height;
             recovered.snapshot = Some(snapshot);
         }
+        self.applied = self.restored;
         let records = recovered.records.clone();
         let replica = Replica::new(self.clock(now), config.clone(), recovered);
-        self.participant = Some(match &self.attack {
-            Some(attack) => {
+        let built = self.attack.as_ref().map(|attack| match &self.group {
+            Some(group) => group.join(attack.build()).into(),
+            None => attack.build(),
+        });
+        let adversary = built.or_else(|| self.adversary.take());
+        self.participant = Some(match adversary {
+            Some(adversary) => {
                 let seed = seed ^ u64::from(self.incarnation).rotate_right(16);
-                let adversary = match &self.group {
-                    Some(group) => group.join(attack.build()).into(),
-                    None => attack.build(),
-                };
                 Participant::byzantine(replica, adversary, &config, self.colluders.clone(), seed)
             }
             None => Participant::honest(replica),
         });
         self.incarnation += 1;
-        self.busy_until = now;
+        (self.started, self.busy_until) = (now, now);
+        self.counted = (BTreeMap::new(), 0);
         Ok(records)
+    }
+
+    /// Puts an adversary before the replica, whether it runs now or later.
+    pub(crate) fn turn(
+        &mut self,
+        adversary: Box<dyn Adversary>,
+        config: &Config,
+        colluders: Vec<(ReplicaId, SecretKey)>,
+        seed: u64,
+    ) {
+        self.colluders.clone_from(&colluders);
+        match &mut self.participant {
+            Some(participant) => {
+                add(&mut self.fired_before, participant);
+                participant.attack(adversary, config, colluders, seed);
+            }
+            None => self.adversary = Some(adversary),
+        }
+        self.poll_timeout();
     }
 
     /// Ends the process; with the power, what was not synced is lost.
     pub(crate) fn stop(&mut self, power: Option<&mut Stream>) {
-        if let Some(participant) = self.participant.take() {
+        if let Some(mut participant) = self.participant.take() {
             self.last_status = participant.status();
-            for (name, count) in participant.fired_by_name() {
-                *self.fired_before.entry(name).or_default() += count;
-            }
+            add(&mut self.fired_before, &participant);
+            self.adversary = participant.repent();
         }
         self.timeout = NEVER;
         // What is in flight carries the old number.
@@ -190,6 +224,42 @@ impl Host {
         now + self.fired_before.get(name).copied().unwrap_or(0)
     }
 
+    /// The deviations since this was asked last, by attack.
+    pub(crate) fn newly_fired(&mut self) -> Vec<(&'static str, u64)> {
+        let Some(participant) = &self.participant else { return Vec::new() };
+        let (counted, sum) = &mut self.counted;
+        if std::mem::replace(sum, participant.fired()) == participant.fired() {
+            return Vec::new();
+        }
+        let new = participant.fired_by_name().map(|(attack, fired)| {
+            let before = counted.insert(attack, fired).unwrap_or(0);
+            (attack, fired.saturating_sub(before))
+        });
+        new.filter(|(_, new)| *new > 0).collect()
+    }
+
+    /// Whether the last action that was polled is a deviation.
+    pub(crate) fn is_deviation(&self) -> bool {
+        self.participant.as_ref().is_some_and(Participant::is_deviation)
+    }
+
+    /// The name of the present attack.
+    pub(crate) fn attack_name(&self) -> Option<&'static str> {
+        self.participant.as_ref().and_then(Participant::attack_name)
+    }
+
+    /// Its attack as text, whether its process runs or not.
+    pub(crate) fn attack_text(&self) -> Option<String> {
+        let name =
+            || self.attack_name().or_else(|| self.adversary.as_ref().map(|adversary| adversary.name()));
+        self.attack.as_ref().map(ToString::to_string).or_else(|| name().map(|name| name.replace('_', "-")))
+    }
+
+    /// Whether another process ran here before.
+    pub(crate) const fn is_restarted(&self) -> bool {
+        self.incarnation > 1
+    }
+
     /// Where the replica stands, or stood when its process ended.
     pub(crate) fn status(&self) -> ReplicaStatus {
         self.participant.as_ref().map_or(self.last_status, Participant::status)
@@ -201,6 +271,7 @@ impl Host {
     /// The state machine panicked; the sentence names request and height.
     pub(crate) fn execute(&mut self, execution: &Execution) -> Result<Vec<Outcome>, String> {
         let block = BlockContext { height: execution.height, time: execution.time, digest: execution.block };
+        self.applied = execution.height;
         let commands = execution.commands.iter().zip(0..);
         let outcomes = commands.map(|(command, position)| {
             let context = Context::new(block, position, command.session.client, command.number);
@@ -233,12 +304,27 @@ impl Host {
             return Ok(Err("a chunk is missing".to_owned()));
         };
         let restored = self.application.restore(&mut &application[..]);
+        self.applied = head.height;
         Ok(restored.map(|()| sessions).map_err(|error| error.to_string()))
+    }
+
+    /// A digest of the state.
+    ///
+    /// # Errors
+    /// The state machine panicked, or cannot be written.
+    pub(crate) fn state_digest(&mut self) -> Result<Digest, String> {
+        replay::digest_of(&mut *self.application)
     }
 
     /// The application, for tests that look at its state.
     pub(crate) fn application(&self) -> &dyn Application {
         &*self.application
+    }
+}
+
+fn add(totals: &mut BTreeMap<&'static str, u64>, participant: &Participant) {
+    for (name, count) in participant.fired_by_name() {
+        *totals.entry(name).or_default() += count;
     }
 }
 

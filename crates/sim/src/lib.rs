@@ -4,6 +4,7 @@
 //! - [`Plan::generate`] and [`run`] make campaigns: a seed generates a plan, the plan runs, the
 //!   [`invariants`] judge every step, and the [`Report`] says what happened.
 //! - [`Sim`] is driven by hand, for tests that read as scenarios.
+//! - [`lab`] is what users test their own services with: many seeds of one test, its checks, and what is told when it fails.
 //!
 //! Reading order: `world.rs` (what happens when), `perform.rs`, `drive_disks.rs` and `drive_clients.rs` (the drivers
 //! of replicas and clients), `faults.rs`, then `observe.rs`, `history.rs` and `invariants`.
@@ -26,11 +27,14 @@ mod host;
 mod network;
 mod queue;
 mod setup;
+mod replay;
 mod stream;
 mod tally;
 
 mod audit;
 mod chain;
+mod chart;
+mod coverage;
 mod delays;
 mod history;
 pub mod invariants;
@@ -39,18 +43,24 @@ mod observe;
 
 mod campaign;
 mod episodes;
+mod panics;
 mod plan;
 mod run;
+mod saved;
 mod sim;
 mod validate;
 
 pub mod shrink;
 
+pub mod lab;
+
 pub use audit::Audit;
 pub use campaign::{AttackTotals, Campaign, Totals};
 pub use chain::{Block, BlockRef, Chain, GENESIS, ReplicaSet};
+pub use chart::Chart;
 pub use clients::Workload;
 pub use costs::{Costs, Span};
+pub use coverage::{Cell, Coverage, Phase};
 pub use delays::{BlockTimes, Delays};
 pub use disk::Part;
 pub use faults::{Fault, Operation, TimedFault};
@@ -62,8 +72,9 @@ pub use network::NetworkParameters;
 pub use observe::{Observation, Violation};
 pub use plan::{AttackChoice, Plan, Traitor};
 pub use run::{Report, STATUSES_TO_SETTLE, liveness_bound, run, run_with_story};
+pub use saved::{Broke, PLAN_FORMAT, SavedPlan};
 pub use setup::{Bounds, CLIENTS_MAX, Crypto, Setup, timing};
-pub use sim::{LATENCY, Sim, SimClient, SimOptions, SimReplica, WAIT_MAX};
+pub use sim::{AsReplica, LATENCY, Sim, SimClient, SimOptions, SimReplica, SimTraitor, WAIT_MAX};
 pub use stream::Stream;
 pub use tally::Tally;
 pub use validate::{PlanError, REPLICAS};

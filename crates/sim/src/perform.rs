@@ -42,18 +42,25 @@ impl World {
             Action::Report(evidence) => {
                 self.observe_of(replica, Observation::Reported(replica, &evidence));
                 self.tell(|| format!("replica {replica} shows proof against replica {}", evidence.replica));
+                self.note_of(replica, || format!("evidence: R{}", evidence.replica).into());
+                let is_honest = self.is_trusted(replica);
                 let known = &mut self.counters.evidence;
-                if known.len() < EVIDENCE_MAX && !known.iter().any(|other| **other == **evidence) {
+                if is_honest && known.len() < EVIDENCE_MAX && !known.iter().any(|other| **other == **evidence)
+                {
                     known.push(evidence.into_inner());
                 }
             }
             Action::Reject(peer, reason) => {
                 *self.counters.rejections.entry(reason).or_default() += 1;
+                if let Peer::Replica(from) = peer {
+                    self.count_rejected(replica, from, reason);
+                }
                 self.tell(|| format!("replica {replica} refuses a message of {peer:?}: {reason}"));
             }
             Action::Event(event) => self.on_event(replica, &event),
             Action::Halt(halt) => {
                 self.tell(|| format!("replica {replica} halts: {halt}"));
+                self.note_of(replica, || "HALT".into());
                 self.observe_of(replica, Observation::Halted(replica, &halt));
             }
         }
@@ -68,6 +75,7 @@ impl World {
         if let Message::Propose(propose) = &message {
             self.delays.on_propose(self.now, &propose.header.header);
         }
+        self.note_sent(from, to, &message);
         match to {
             Recipients::One(to) => self.send_one(from, to, message),
             Recipients::All => {
@@ -84,12 +92,14 @@ impl World {
             return;
         }
         let connection = self.connection(from, to);
+        let is_deviation = self.hosts[from.index()].is_deviation();
         let [first, second] = self.network.send(self.now, from, to);
         if let Some(time) = second {
-            self.queue.push(time, Event::Message { from, to, connection, message: message.clone() });
+            self.queue
+                .push(time, Event::Message { from, to, connection, message: message.clone(), is_deviation });
         }
         if let Some(time) = first {
-            self.queue.push(time, Event::Message { from, to, connection, message });
+            self.queue.push(time, Event::Message { from, to, connection, message, is_deviation });
         }
     }
 
@@ -117,6 +127,7 @@ impl World {
         match self.hosts[replica.index()].execute(execution) {
             Ok(outcomes) => {
                 self.observe_of(replica, Observation::Executed(replica, execution, &outcomes));
+                self.replay_block(replica, execution, &outcomes);
                 let after = self.queue_up(replica);
                 self.push_input(after, replica, Input::Executed(execution.height, outcomes));
             }
@@ -138,9 +149,11 @@ impl World {
             return;
         }
         let is_opening = matches!(message, ReplicaMessage::Welcome { .. });
-        let incarnation = self.hosts[replica.index()].incarnation;
+        let host = &self.hosts[replica.index()];
+        let (incarnation, is_deviation) = (host.incarnation, host.is_deviation());
         if let Some(time) = self.network.send_to_client(self.now, is_opening) {
-            self.queue.push(time, Event::ReplicaMessage { client, replica, incarnation, message });
+            self.queue
+                .push(time, Event::ReplicaMessage { client, replica, incarnation, message, is_deviation });
         }
     }
 
@@ -154,6 +167,7 @@ impl World {
             _ => {}
         }
         self.tell(|| format!("replica {replica}: {event:?}"));
+        self.note_event(replica, event);
         self.observe_of(replica, Observation::Event(replica, event));
     }
 }

@@ -1,7 +1,7 @@
 //! What happens in a run? A plan is data: a seed generates it, it is stored as JSON, and running it
 //! again gives the same run.
 
-use quorate_attack::Attack;
+use quorate_attack::{Attack, Spec};
 use serde::{Deserialize, Serialize};
 
 use crate::clients::Workload;
@@ -48,17 +48,17 @@ pub struct Plan {
 pub struct Traitor {
     /// Which.
     pub replica: u16,
-    /// Its attack, in the words of a [`Spec`](quorate_attack::Spec): `equivocate-proposals@views=0..3`.
-    pub attack: String,
+    /// What it does, as text: see [`Spec`].
+    pub attack: Spec,
 }
 
 /// Which attacks a seed may choose from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttackChoice {
     /// Any, or none at all.
     All,
     /// Always this one.
-    One(Attack),
+    One(Spec),
     /// No replica lies.
     None,
 }
@@ -66,11 +66,11 @@ pub enum AttackChoice {
 impl Plan {
     /// The plan of a seed.
     #[must_use]
-    pub fn generate(seed: u64, replicas: u16, crypto: Crypto, attacks: AttackChoice) -> Self {
+    pub fn generate(seed: u64, replicas: u16, crypto: Crypto, attacks: &AttackChoice) -> Self {
         let mut random = Stream::new(seed, "plan");
         let mut byzantine = draw_traitors(&mut random, replicas, attacks);
         let mut combining = Stream::new(seed, "attack combinations");
-        if attacks == AttackChoice::All {
+        if *attacks == AttackChoice::All {
             combine(&mut combining, replicas, &mut byzantine);
         }
         let heal_us = random.between(200_000, 500_000);
@@ -100,7 +100,7 @@ pub(crate) const fn liars_max(replicas: u16) -> usize {
     (replicas as usize - 1) / 3
 }
 
-fn draw_traitors(random: &mut Stream, replicas: u16, attacks: AttackChoice) -> Vec<Traitor> {
+fn draw_traitors(random: &mut Stream, replicas: u16, attacks: &AttackChoice) -> Vec<Traitor> {
     let count = match attacks {
         AttackChoice::None => 0,
         AttackChoice::All if random.chance(300) => 0,
@@ -111,14 +111,14 @@ fn draw_traitors(random: &mut Stream, replicas: u16, attacks: AttackChoice) -> V
     let mut traitors = Vec::new();
     for (index, other) in others.into_iter().enumerate().take(count) {
         let attack = match attacks {
-            AttackChoice::One(attack) => attack,
-            _ => random.pick(Attack::ALL),
+            AttackChoice::One(attack) => attack.clone(),
+            _ => random.pick(Attack::ALL).into(),
         };
         // The primaries of the first views do the most harm, and some attacks need to be primary.
         let is_early = index == 0 && (attack.is_primary_attack() || random.chance(700));
         let replica = if is_early { random.pick(&[0, 0, 0, 1]) } else { other };
         if !traitors.iter().any(|known: &Traitor| known.replica == replica) {
-            traitors.push(Traitor { replica, attack: attack.name().to_owned() });
+            traitors.push(Traitor { replica, attack });
         }
     }
     traitors
@@ -153,7 +153,7 @@ fn draw_workload(random: &mut Stream, replicas: u16, has_spare: bool) -> Workloa
     }
 }
 
-fn draw_network(random: &mut Stream) -> NetworkParameters {
+pub(crate) fn draw_network(random: &mut Stream) -> NetworkParameters {
     let (latency_min_us, latency_max_us) = random.pick(&[(500, 500), (200, 1000), (100, 3000), (1000, 4000)]);
     let (straggler, straggler_us) = random.pick(&[(0, 0), (0, 0), (20, 20_000), (50, 60_000)]);
     NetworkParameters {
@@ -167,7 +167,7 @@ fn draw_network(random: &mut Stream) -> NetworkParameters {
     }
 }
 
-fn draw_costs(random: &mut Stream) -> Costs {
+pub(crate) fn draw_costs(random: &mut Stream) -> Costs {
     Costs {
         sync_us: random.pick(&[Span(0, 0), Span(50, 300), Span(50, 300), Span(200, 3000)]),
         verify_us: random.pick(&[Span(0, 0), Span(0, 50), Span(0, 500)]),
@@ -183,8 +183,8 @@ mod tests {
     #[test]
     fn a_plan_is_data() {
         for seed in 0..50 {
-            let plan = Plan::generate(seed, 4, Crypto::Fast, AttackChoice::All);
-            assert_eq!(plan, Plan::generate(seed, 4, Crypto::Fast, AttackChoice::All));
+            let plan = Plan::generate(seed, 4, Crypto::Fast, &AttackChoice::All);
+            assert_eq!(plan, Plan::generate(seed, 4, Crypto::Fast, &AttackChoice::All));
             let json = serde_json::to_string(&plan).expect("a plan is plain data");
             assert_eq!(plan, serde_json::from_str(&json).expect("it reads what it wrote"));
         }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_plan_from_before_traitors_colluded_is_still_one() {
-        let plan = Plan::generate(3, 4, Crypto::Fast, AttackChoice::One(Attack::Silent));
+        let plan = Plan::generate(3, 4, Crypto::Fast, &AttackChoice::One(Attack::Silent.into()));
         let mut json = serde_json::to_value(&plan).expect("a plan is plain data");
         json.as_object_mut().expect("an object").remove("colluding");
         json["byzantine"][0]["attack"] = "equivocate_votes".into();
@@ -203,11 +203,12 @@ mod tests {
     #[test]
     fn no_plan_has_more_liars_than_the_cluster_survives() {
         for (seed, replicas) in (0..600).zip([4, 7, 10].into_iter().cycle()) {
-            let plan = Plan::generate(seed, replicas, Crypto::Fast, AttackChoice::All);
+            let plan = Plan::generate(seed, replicas, Crypto::Fast, &AttackChoice::All);
             let mut faulty = victims(&plan.faults);
             faulty.extend(plan.byzantine.iter().map(|traitor| traitor.replica));
             assert!(faulty.len() <= liars_max(replicas), "seed {seed}");
             assert_eq!(plan.faults.last().map(|timed| &timed.fault), Some(&Fault::Heal));
+            assert_eq!(plan.validate(), Ok(()), "seed {seed}");
         }
     }
 }

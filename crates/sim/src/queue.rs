@@ -12,8 +12,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A message between replicas arrives. `connection` is the sum of both ends' incarnations
-    /// when it was sent: a connection does not survive its processes.
-    Message { from: ReplicaId, to: ReplicaId, connection: u32, message: Message },
+    /// when it was sent: a connection does not survive its processes. `is_deviation` says whether an
+    /// attack sent it.
+    Message { from: ReplicaId, to: ReplicaId, connection: u32, message: Message, is_deviation: bool },
     /// A replica gets an input of its own driver.
     Input { replica: ReplicaId, incarnation: u32, input: Input },
     /// A sync ended; the numbers of records up to `through` are durable.
@@ -23,7 +24,13 @@ pub(crate) enum Event {
     /// A client's message arrives at a replica.
     ClientMessage { client: usize, replica: ReplicaId, incarnation: u32, message: ClientMessage },
     /// A replica's message arrives at a client.
-    ReplicaMessage { client: usize, replica: ReplicaId, incarnation: u32, message: ReplicaMessage },
+    ReplicaMessage {
+        client: usize,
+        replica: ReplicaId,
+        incarnation: u32,
+        message: ReplicaMessage,
+        is_deviation: bool,
+    },
     /// A client's connection to a replica stands or ended.
     Connection { client: usize, replica: ReplicaId, is_up: bool },
     /// A client has thought and submits.

@@ -5,15 +5,17 @@ use quorate_attack::{Attack, Spec};
 use quorate_consensus::Timing;
 use quorate_machine::ApplicationFactory;
 use quorate_types::message::Message;
-use quorate_types::{Height, ReplicaId};
-use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use quorate_types::{Height, Rejection, ReplicaId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::audit::Audit;
+use crate::chart::Chart;
+use crate::coverage::Coverage;
 use crate::faults::Fault;
 use crate::host::Host;
 use crate::observe::{Observation, Violation};
+use crate::panics::catch_quietly;
 use crate::plan::Plan;
 use crate::setup::Setup;
 use crate::tally::Tally;
@@ -36,6 +38,10 @@ pub struct Report {
     pub checkpoints: u64,
     /// The attacks of each traitor, and how often it deviated from the protocol with each.
     pub attacks: Vec<(Attack, u64)>,
+    /// What became of them.
+    pub coverage: Coverage,
+    /// How many messages were refused, by reason.
+    pub rejections: BTreeMap<Rejection, u64>,
     /// What happened at least once: faults by their kinds, stops for the disk's sake, states fetched.
     pub happened: BTreeSet<&'static str>,
     /// The first property that was broken, and the number of the event that broke it.
@@ -46,18 +52,20 @@ pub struct Report {
     pub audit: Audit,
     /// The main events in words, if they were asked for.
     pub story: Vec<String>,
+    /// A chart, if it was asked for.
+    pub chart: Option<Chart>,
 }
 
 /// Runs a plan. A panic of a machine is a violation like any other.
 ///
 /// # Panics
-/// If the plan names an unknown attack, a replica that does not exist, or a cluster that cannot be.
+/// If [`Plan::validate`] refuses the plan.
 #[must_use]
 pub fn run(plan: &Plan) -> Report {
     run_guarded(plan, false)
 }
 
-/// Runs a plan and tells its main events.
+/// Runs a plan, tells its main events and draws a chart of them.
 ///
 /// # Panics
 /// As [`run`].
@@ -67,12 +75,11 @@ pub fn run_with_story(plan: &Plan) -> Report {
 }
 
 fn run_guarded(plan: &Plan, with_story: bool) -> Report {
+    plan.validate().unwrap_or_else(|error| panic!("{error}"));
     let mut run = Run::new(plan, with_story);
     // What a panic leaves half done is only counted, not driven any further.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run.go())) {
-        let text = payload.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message");
-        run.world.violate(Violation::of("machines do not panic", text));
+    if let Err(words) = catch_quietly(|| run.go()) {
+        run.world.violate(Violation::of("machines do not panic", words));
     }
     run.report()
 }
@@ -106,7 +113,10 @@ impl<'a> Run<'a> {
             workload: plan.workload.clone(),
         });
         world.faults.clone_from(&plan.faults);
-        world.story = with_story.then(Vec::new);
+        if with_story {
+            world.story = Some(Vec::new());
+            world.record();
+        }
         for (host, skew_us) in world.hosts.iter_mut().zip(&plan.skews_us) {
             host.skew = skew_us * 1000;
         }
@@ -125,8 +135,7 @@ impl<'a> Run<'a> {
             let colluders = liars.iter().filter(|other| **other != replica);
             let colluders = colluders.map(|other| (*other, self.world.setup.key(*other))).collect();
             let host = &mut self.world.hosts[replica.index()];
-            let spec = traitor.attack.parse::<Spec>();
-            host.attack = Some(spec.unwrap_or_else(|error| panic!("the plan's attack {error}")));
+            host.attack = Some(traitor.attack.clone());
             host.colluders = colluders;
             host.group.clone_from(&group);
             self.world.distrust(replica);
@@ -235,8 +244,11 @@ impl<'a> Run<'a> {
             view_changes: statuses().map(|status| status.view.0).max().unwrap_or(0),
             checkpoints: stable / self.plan.bounds.checkpoint_interval,
             attacks: world.hosts.iter().flat_map(deviations).collect(),
+            chart: world.recorder.is_some().then(|| world.chart()),
             sent: world.counters.sent,
             happened: world.counters.happened,
+            coverage: world.counters.coverage,
+            rejections: world.counters.rejections,
             audit: world.audit,
             violation: world.violation.clone().map(|violation| (violation, world.events)),
             story: world.story.unwrap_or_default(),

@@ -1,29 +1,32 @@
 //! How does a test drive a cluster by hand? It stops replicas, cuts links and submits requests,
 //! and lets time pass until something holds.
 
-use bytes::Bytes;
-use quorate_attack::{Adversary, Attack};
-use quorate_consensus::client::{ClientError, Completed, Ticket};
-use quorate_consensus::{ReplicaStatus, Timing};
-use quorate_machine::{ApplicationFactory, StateMachine, Typed, encode};
-use quorate_types::message::Message;
-use quorate_types::{Evidence, ProtocolParameters, Rejection, ReplicaId, SecretKey};
+use quorate_attack::Adversary;
+use quorate_consensus::Timing;
+use quorate_machine::{ApplicationFactory, StateMachine};
+use quorate_types::{ProtocolParameters, ReplicaId};
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clients::Workload;
 use crate::costs::Costs;
-use crate::delays::Delays;
-use crate::disk::Part;
 use crate::faults::Fault;
-use crate::history::History;
 use crate::invariants::Judged;
+use crate::lab::{Check, Overlay, SimResult, Until};
 use crate::network::NetworkParameters;
 use crate::observe::Violation;
+use crate::replay::Replay;
 use crate::setup::{CLIENTS_MAX, Crypto, Setup, timing};
+use crate::stream::Stream;
 use crate::tally::Tally;
 use crate::world::{Parts, World};
+
+mod handles;
+mod observed;
+
+pub use handles::{AsReplica, SimClient, SimReplica, SimTraitor};
 
 /// How long [`Sim::run_until`] waits at most, in simulated time.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -31,11 +34,17 @@ pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// The latency of a [`Sim`] that nobody changed.
 pub const LATENCY: Duration = Duration::from_millis(1);
 
-/// A cluster that a test drives. Its invariants are checked all the time.
-pub struct Sim {
-    world: World,
+/// A cluster that a test drives, which replicates a state machine `S`. Its invariants are checked all the time.
+///
+/// Replicas are named by their numbers, by their ids, or by the handles of traitors: see [`AsReplica`].
+pub struct Sim<S: StateMachine = Tally> {
+    pub(crate) world: World,
     names: BTreeMap<String, usize>,
     is_started: bool,
+    pub(crate) overlay: Overlay,
+    /// What the test draws from.
+    random: Option<Stream>,
+    machine: PhantomData<fn() -> S>,
 }
 
 /// What a [`Sim`] is made of. The default is quiet: every message takes [`LATENCY`], nothing else
@@ -52,8 +61,6 @@ pub struct SimOptions {
     pub parameters: ProtocolParameters,
     /// The replicas' spans of time.
     pub timing: Timing,
-    /// What is replicated.
-    pub application: ApplicationFactory,
 }
 
 impl Default for SimOptions {
@@ -68,7 +75,6 @@ impl Default for SimOptions {
                 ..ProtocolParameters::default()
             },
             timing: timing(),
-            application: ApplicationFactory::new(Tally::default),
         }
     }
 }
@@ -83,31 +89,59 @@ impl Sim {
         Self::with(replicas, seed, SimOptions::default())
     }
 
-    /// A cluster with other settings.
+    /// A cluster that adds numbers, with other settings.
     ///
     /// # Panics
     /// If there cannot be such a cluster.
     #[must_use]
     pub fn with(replicas: u16, seed: u64, options: SimOptions) -> Self {
-        let SimOptions { crypto, network, costs, parameters, timing, application } = options;
+        Self::of(replicas, seed, options, Tally::default)
+    }
+}
+
+impl<S: StateMachine> Sim<S> {
+    /// A cluster of so many replicas, each of which begins with what `start` makes.
+    ///
+    /// # Panics
+    /// If there cannot be such a cluster.
+    #[must_use]
+    pub fn of(
+        replicas: u16,
+        seed: u64,
+        options: SimOptions,
+        start: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Self {
+        let SimOptions { crypto, network, costs, parameters, timing } = options;
         let setup = Arc::new(Setup::new(replicas, crypto, parameters, timing));
         let workload = Workload::none();
+        let application = ApplicationFactory::new(start);
         let mut world = World::new(Parts { seed, setup, network, costs, application, workload });
         world.delays.switch_on();
-        Self { world, names: BTreeMap::new(), is_started: false }
+        Self::around(world)
+    }
+
+    pub(crate) fn around(mut world: World) -> Self {
+        world.replay = Some(Replay::new(&world.application));
+        let (names, overlay) = (BTreeMap::new(), Overlay::default());
+        Self { world, names, is_started: false, overlay, random: None, machine: PhantomData }
     }
 
     /// A replica.
-    pub fn replica(&mut self, id: ReplicaId) -> SimReplica<'_> {
+    ///
+    /// # Panics
+    /// If the cluster has no such replica, here and wherever else one is named.
+    pub fn replica(&mut self, replica: impl AsReplica) -> SimReplica<'_> {
         self.start();
+        let id = self.id_of(&replica);
         SimReplica { world: &mut self.world, id }
     }
 
-    /// The client of this name; a new one if there is none.
+    /// The client of this name; a new one if there is none. It borrows the simulation: ask for it again, by its
+    /// name, after time has passed.
     ///
     /// # Panics
     /// If there would be more than [`CLIENTS_MAX`].
-    pub fn client(&mut self, name: &str) -> SimClient<'_> {
+    pub fn client(&mut self, name: &str) -> SimClient<'_, S> {
         self.start();
         let index = match self.names.get(name) {
             Some(index) => *index,
@@ -118,60 +152,88 @@ impl Sim {
                 index
             }
         };
-        SimClient { world: &mut self.world, index }
+        SimClient::new(&mut self.world, &mut self.overlay, index)
     }
 
-    /// A replica lies from now on, also after restarts.
-    pub fn byzantine(&mut self, id: ReplicaId, attack: Attack) {
-        self.start();
-        self.world.hosts[id.index()].attack = Some(attack.into());
-        self.turn(id, attack.build(), Vec::new());
+    /// A replica lies from now on, also after restarts: its adversary keeps what it knows.
+    pub fn byzantine(
+        &mut self,
+        replica: impl AsReplica,
+        adversary: impl Into<Box<dyn Adversary>>,
+    ) -> SimTraitor {
+        self.byzantine_with(replica, adversary, &[])
     }
 
-    /// A replica lies from now on until its process ends, with an adversary of one's own and the keys
-    /// of others that collude with it.
+    /// The same with the keys of others that collude with it.
     pub fn byzantine_with(
         &mut self,
-        id: ReplicaId,
+        replica: impl AsReplica,
         adversary: impl Into<Box<dyn Adversary>>,
         colluders: &[ReplicaId],
-    ) {
+    ) -> SimTraitor {
         self.start();
-        let keys = colluders.iter().map(|other| (*other, self.world.setup.key(*other))).collect();
-        self.turn(id, adversary.into(), keys);
-    }
-
-    fn turn(&mut self, id: ReplicaId, adversary: Box<dyn Adversary>, colluders: Vec<(ReplicaId, SecretKey)>) {
+        let (id, adversary) = (self.id_of(&replica), adversary.into());
+        let traitor = SimTraitor { id, name: adversary.name() };
         self.world.distrust(id);
+        let Some(adversary) = self.overlay.turn(traitor, adversary) else { return traitor };
+        let keys: Vec<_> = colluders.iter().map(|other| (*other, self.world.setup.key(*other))).collect();
         let config = self.world.setup.config(id, u64::from(self.world.hosts[id.index()].incarnation));
         let seed = self.world.adversary_seed;
-        let host = &mut self.world.hosts[id.index()];
-        host.colluders.clone_from(&colluders);
-        if let Some(participant) = host.participant() {
-            participant.attack(adversary, &config, colluders, seed);
-        }
-        host.poll_timeout();
+        self.world.hosts[id.index()].turn(adversary, &config, keys, seed);
+        traitor
     }
 
     /// Nothing passes between two replicas any more, in both directions.
-    pub fn cut(&mut self, one: ReplicaId, other: ReplicaId) {
+    pub fn cut(&mut self, one: impl AsReplica, other: impl AsReplica) {
+        let (one, other) = (self.id_of(&one), self.id_of(&other));
         self.cut_one_way(one, other);
         self.cut_one_way(other, one);
     }
 
     /// What `from` sends does not reach `to` any more.
-    pub fn cut_one_way(&mut self, from: ReplicaId, to: ReplicaId) {
+    pub fn cut_one_way(&mut self, from: impl AsReplica, to: impl AsReplica) {
+        let (from, to) = (self.id_of(&from), self.id_of(&to));
         self.world.network.cut(from, to);
     }
 
     /// Nothing passes between a replica and all others any more.
-    pub fn isolate(&mut self, id: ReplicaId) {
+    pub fn isolate(&mut self, replica: impl AsReplica) {
+        let id = self.id_of(&replica);
         for other in self.world.others(id) {
             self.cut(id, other);
         }
     }
 
-    /// All links carry all messages again, and all replicas run. Byzantine ones stay Byzantine.
+    /// Replicas of different groups do not hear each other; who is in none hears nobody.
+    pub fn partition(&mut self, groups: &[&[u16]]) {
+        let groups = groups.iter().map(|group| group.to_vec()).collect();
+        self.strike(&Fault::Partition { groups });
+    }
+
+    /// The clients in their order, behind the names that charts give them.
+    pub(crate) fn client_names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.names.iter().map(|(name, index)| (index, name)).collect();
+        names.sort();
+        names.into_iter().map(|(index, name)| format!("C{index} is {name}")).collect()
+    }
+
+    /// A number below `end`, from the seed: for tests that vary what they do. The same for every plan of a seed.
+    pub fn draw(&mut self, end: u64) -> u64 {
+        let seed = self.world.seed;
+        self.random.get_or_insert_with(|| Stream::new(seed, "body of a test")).below(end)
+    }
+
+    /// A client of this name submits what no state machine understands, so many times.
+    pub(crate) fn probe(&mut self, name: &str, command: &[u8], requests: u32) {
+        let client = self.client(name).index();
+        self.world.clients[client].is_probe = true;
+        for _ in 0..requests {
+            self.world.submit(client, bytes::Bytes::copy_from_slice(command));
+        }
+    }
+
+    /// All links carry all messages again, none is late, disks work, and all replicas run. What the environment still
+    /// had in store does not happen any more. Byzantine replicas stay Byzantine.
     pub fn heal(&mut self) {
         self.start();
         self.world.heal();
@@ -184,18 +246,18 @@ impl Sim {
     }
 
     /// Runs until all honest replicas have executed the same blocks, and compares their states with what the blocks of
-    /// the whole run lead to. Only for clusters that add numbers.
+    /// the whole run lead to.
     ///
     /// # Errors
     /// A property was broken, or they do not meet within [`WAIT_MAX`].
-    pub fn settle(&mut self) -> Result<(), Violation> {
-        self.run_until(|sim| {
+    pub fn settle(&mut self) -> SimResult {
+        self.run_until(|sim: &Self| {
             let honest = || sim.history().honest().map(|replica| (sim.is_up(replica), sim.status(replica)));
             let highest = honest().map(|(_, status)| status.committed).max();
             honest().all(|(is_up, status)| is_up && Some(status.executed) == highest && !status.is_recovering)
         })?;
         self.world.judge_states();
-        self.check()
+        self.verdict()
     }
 
     /// Replaces the network's behaviour.
@@ -203,40 +265,59 @@ impl Sim {
         self.world.network.become_like(parameters);
     }
 
-    /// Runs until the condition holds.
+    /// Runs until the goal is reached: [`crate::lab::views`], [`crate::lab::seconds`], several of them, or a
+    /// condition of one's own, `|sim: &Sim<S>| ..`.
     ///
     /// # Errors
-    /// A property was broken, or the condition does not hold within [`WAIT_MAX`].
-    pub fn run_until(&mut self, mut condition: impl FnMut(&Self) -> bool) -> Result<(), Violation> {
+    /// A property was broken, or the goal is not reached within [`WAIT_MAX`].
+    pub fn run_until(&mut self, goal: impl Until<S>) -> SimResult {
         self.start();
         let limit = self.world.now + nanos(WAIT_MAX);
-        while !condition(self) {
-            if !self.world.step(limit) {
-                self.check()?;
-                let what = format!("{} ms passed; {}", WAIT_MAX.as_millis(), self.describe());
-                return Err(Violation::of("what a test waits for happens", what));
+        if self.run_to(goal, limit) || self.world.violation.is_some() {
+            return self.verdict();
+        }
+        let what = format!("{} ms passed; {}", WAIT_MAX.as_millis(), self.describe());
+        Err(Violation::of("what a test waits for happens", what))
+    }
+
+    /// Runs until the goal is reached, the time has come, or a property is broken. Says whether the goal is reached.
+    pub(crate) fn run_to(&mut self, mut goal: impl Until<S>, limit: u64) -> bool {
+        self.start();
+        loop {
+            if goal.is_reached(self) {
+                return true;
+            }
+            let end = goal.by().map_or(limit, |by| limit.min(nanos(by)));
+            if !self.world.step(end) {
+                if self.world.violation.is_some() {
+                    return false;
+                }
+                // Nothing happens before: only time passes.
+                self.world.now = self.world.now.max(end);
+                if end >= limit {
+                    return goal.is_reached(self);
+                }
             }
         }
-        self.check()
     }
 
     /// Lets time pass.
     ///
     /// # Errors
     /// A property was broken.
-    pub fn run_for(&mut self, span: Duration) -> Result<(), Violation> {
+    pub fn run_for(&mut self, span: Duration) -> SimResult {
         self.start();
         let end = self.world.now + nanos(span);
         while self.world.step(end) {}
         self.world.now = end;
-        self.check()
+        self.verdict()
     }
 
     /// Runs until every request has ended.
     ///
     /// # Errors
     /// A property was broken, or a request is still open after [`WAIT_MAX`].
-    pub fn run_until_done(&mut self) -> Result<(), Violation> {
+    pub fn run_until_done(&mut self) -> SimResult {
         self.run_until(Self::is_idle)
     }
 
@@ -246,11 +327,42 @@ impl Sim {
         self.world.clients.iter().all(|client| client.outstanding.is_empty())
     }
 
-    /// Whether no property was broken so far.
+    /// Judges the run so far: [`crate::lab::safety`], [`crate::lab::live`], [`crate::lab::evidence`],
+    /// [`crate::lab::fired`], or a check of one's own.
     ///
     /// # Errors
     /// The first property that was broken.
-    pub fn check(&self) -> Result<(), Violation> {
+    pub fn check(&mut self, check: impl Check<S>) -> Result<&mut Self, Violation> {
+        self.start();
+        check.check(self)?;
+        Ok(self)
+    }
+
+    /// Demands something of the state of every honest replica, as it is now. A replica that is behind has an earlier
+    /// state.
+    ///
+    /// # Errors
+    /// A state is not as it should be, or a property was broken before.
+    pub fn check_state(&mut self, holds: impl Fn(&S) -> bool) -> SimResult {
+        self.start();
+        self.verdict()?;
+        match self.honest_states().find(|(_, state)| !holds(state)) {
+            None => Ok(()),
+            Some((replica, _)) => {
+                let executed = self.world.hosts[replica.index()].applied;
+                let what = format!("it is not at replica {replica}, which executed up to height {executed}");
+                Err(Violation::of("the state is as the test demands", what))
+            }
+        }
+    }
+
+    /// The states of all honest replicas, as they are now, with their replicas.
+    pub fn honest_states(&self) -> impl Iterator<Item = (ReplicaId, &S)> {
+        self.history().honest().map(|replica| (replica, self.state(replica)))
+    }
+
+    /// Whether no property was broken so far.
+    pub(crate) fn verdict(&self) -> SimResult {
         self.world.violation.clone().map_or(Ok(()), Err)
     }
 
@@ -261,99 +373,19 @@ impl Sim {
         self.world.invariants.judged = judged;
     }
 
-    /// Simulated time since the start.
-    #[must_use]
-    pub const fn now(&self) -> Duration {
-        Duration::from_nanos(self.world.now)
-    }
-    /// Where a replica stands, or stood when it stopped.
-    #[must_use]
-    pub fn status(&self, id: ReplicaId) -> ReplicaStatus {
-        self.world.hosts[id.index()].status()
-    }
-    /// Whether something happened at least once: see [`crate::Report::happened`].
-    #[must_use]
-    pub fn happened(&self, what: &str) -> bool {
-        self.world.counters.happened.contains(what)
-    }
-    /// How many operations that change it a replica's disk has seen.
-    #[must_use]
-    pub fn disk_operations(&self, id: ReplicaId, part: Part) -> u64 {
-        self.world.hosts[id.index()].disk.files(part).operations()
-    }
-    /// Whether a replica's process runs.
-    #[must_use]
-    pub fn is_up(&self, id: ReplicaId) -> bool {
-        self.world.hosts[id.index()].is_up()
-    }
-    /// Every replica's number.
-    #[must_use]
-    pub fn replicas(&self) -> Vec<ReplicaId> {
-        self.world.setup.membership.replicas().collect()
-    }
-    /// How many messages of a kind replicas have sent, one for each recipient. Kinds are named in
-    /// [`Message::KINDS`].
-    ///
-    /// # Panics
-    /// If there is no such kind.
-    #[must_use]
-    pub fn sent(&self, kind: &str) -> u64 {
-        let position = Message::KINDS.iter().position(|name| *name == kind);
-        self.world.counters.sent[position.unwrap_or_else(|| panic!("no message kind {kind}"))]
-    }
-    /// How many messages were refused for this reason, by replicas and clients.
-    #[must_use]
-    pub fn rejected(&self, reason: Rejection) -> u64 {
-        self.world.counters.rejections.get(&reason).copied().unwrap_or(0)
-    }
-    /// The proofs of misbehaviour that replicas showed.
-    #[must_use]
-    pub fn evidence(&self) -> &[Arc<Evidence>] {
-        &self.world.counters.evidence
-    }
-    /// When blocks were proposed and committed, and how long requests took.
-    #[must_use]
-    pub const fn delays(&self) -> &Delays {
-        &self.world.delays
-    }
-    /// What follows from all that was observed.
-    #[must_use]
-    pub const fn history(&self) -> &History {
-        self.world.invariants.history()
-    }
-    /// A replica's state machine; `None` if it is of another type.
-    #[must_use]
-    pub fn state<S: StateMachine>(&self, id: ReplicaId) -> Option<&S> {
-        Typed::<S>::machine_in(self.world.hosts[id.index()].application())
-    }
-    /// How often a Byzantine replica really deviated from the protocol.
-    #[must_use]
-    pub fn fired(&self, id: ReplicaId) -> u64 {
-        self.world.hosts[id.index()].fired()
-    }
-    /// How a request ended, and when; `None` while it has not.
-    #[must_use]
-    pub fn outcome(&self, name: &str, ticket: Ticket) -> Option<&(Result<Completed, ClientError>, u64)> {
-        self.world.clients.get(*self.names.get(name)?)?.ended.get(&ticket)
-    }
-
-    /// Begins to write down the main events, for a test that fails.
-    pub fn tell_story(&mut self) {
-        self.world.story.get_or_insert_default();
-    }
-    /// The main events so far.
-    #[must_use]
-    pub fn story(&self) -> &[String] {
-        self.world.story.as_deref().unwrap_or_default()
-    }
-
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         if !std::mem::replace(&mut self.is_started, true) {
             self.world.start();
         }
     }
 
-    fn describe(&self) -> String {
+    pub(crate) fn id_of(&self, replica: &impl AsReplica) -> ReplicaId {
+        let (id, replicas) = (replica.id(), self.world.hosts.len());
+        assert!(id.index() < replicas, "there is no replica {id}: {replicas} replicas are numbered from 0");
+        id
+    }
+
+    pub(crate) fn describe(&self) -> String {
         let one = |host: &crate::host::Host| {
             let (id, status) = (host.id, host.status());
             let state = if host.is_up() { "" } else { " (down)" };
@@ -366,92 +398,6 @@ impl Sim {
     }
 }
 
-/// One replica in the hands of a test.
-pub struct SimReplica<'a> {
-    world: &'a mut World,
-    id: ReplicaId,
-}
-
-impl SimReplica<'_> {
-    /// Ends its process: what was not synced is lost. Nothing happens if it does not run.
-    pub fn stop(&mut self) -> &mut Self {
-        self.world.crash(self.id);
-        self
-    }
-    /// Ends its process; the operating system still writes what it was told.
-    pub fn kill(&mut self) -> &mut Self {
-        self.world.kill(self.id);
-        self
-    }
-    /// From now on it counts as Byzantine, whatever it does.
-    pub fn distrust(&mut self) -> &mut Self {
-        self.world.distrust(self.id);
-        self
-    }
-    /// Starts its process if it does not run.
-    pub fn start(&mut self) -> &mut Self {
-        self.world.start_replica(self.id);
-        self
-    }
-    /// Starts its process from its disk, after ending the one that may run.
-    pub fn restart(&mut self) -> &mut Self {
-        self.world.crash(self.id);
-        self.world.start_replica(self.id);
-        self
-    }
-    /// Ends its process and replaces its disk by an empty one (rule D3).
-    pub fn wipe(&mut self) -> &mut Self {
-        self.world.wipe(self.id, false);
-        self
-    }
-    /// Ends its process and puts its disk back to how `init` left it. As it does not know what it
-    /// forgot, it counts as Byzantine from then on.
-    pub fn roll_back(&mut self) -> &mut Self {
-        self.world.wipe(self.id, true);
-        self
-    }
-    /// Where it stands, or stood when it stopped.
-    #[must_use]
-    pub fn status(&self) -> ReplicaStatus {
-        self.world.hosts[self.id.index()].status()
-    }
-    /// Whether its process runs.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.world.hosts[self.id.index()].is_up()
-    }
-}
-
-/// One client in the hands of a test.
-pub struct SimClient<'a> {
-    world: &'a mut World,
-    index: usize,
-}
-
-impl SimClient<'_> {
-    /// Submits a number to a cluster that adds them.
-    ///
-    /// # Panics
-    /// Never: a number has an encoding.
-    pub fn submit(&mut self, add: u64) -> Ticket {
-        self.submit_bytes(encode(&add, usize::MAX).expect("a number has an encoding"))
-    }
-    /// Submits a command of any state machine, encoded.
-    pub fn submit_bytes(&mut self, command: impl Into<Bytes>) -> Ticket {
-        self.world.submit(self.index, command.into())
-    }
-    /// It never reaches this replica, from now on.
-    pub fn lose_sight_of(&mut self, id: ReplicaId) -> &mut Self {
-        self.world.unreachable.push((self.index, id.0));
-        self
-    }
-    /// How many of its requests have not ended.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.world.clients[self.index].outstanding.len()
-    }
-}
-
-fn nanos(span: Duration) -> u64 {
+pub(crate) fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,6 @@
 //! Can a plan run, and is it fair? Refuses replicas that do not exist, numbers that are absurd, and more liars than a cluster
 //! survives, so that whatever a run finds afterwards is the protocol's fault.
 
-use quorate_attack::Spec;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -141,7 +140,11 @@ impl Plan {
         let mut liars = BTreeSet::new();
         for traitor in &self.byzantine {
             self.validate_replica(traitor.replica)?;
-            traitor.attack.parse::<Spec>().map_err(|error| PlanError(error.to_string()))?;
+            for part in traitor.attack.parts() {
+                for toward in part.toward.iter().flatten() {
+                    self.validate_replica(toward.0)?;
+                }
+            }
             refuse(!liars.insert(traitor.replica), || {
                 format!("replica {} is a traitor twice", traitor.replica)
             })?;

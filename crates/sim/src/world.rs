@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::audit::Audit;
+use crate::chart::Recorder;
 use crate::clients::{ClientHost, Workload};
 use crate::costs::Costs;
+use crate::coverage::Coverage;
 use crate::delays::Delays;
 use crate::faults::TimedFault;
 use crate::host::{Host, NEVER};
@@ -18,6 +20,7 @@ use crate::invariants::Invariants;
 use crate::network::{Network, NetworkParameters};
 use crate::observe::{Observation, Violation};
 use crate::queue::{Event, Queue};
+use crate::replay::Replay;
 use crate::setup::Setup;
 use crate::stream::Stream;
 use crate::tally::Tally;
@@ -54,12 +57,15 @@ pub(crate) struct World {
     pub(crate) unreachable: Vec<(usize, u16)>,
     pub(crate) faults: Vec<TimedFault>,
     pub(crate) invariants: Invariants,
+    /// Executes again what was executed; campaigns do without.
+    pub(crate) replay: Option<Replay>,
     pub(crate) violation: Option<Violation>,
     pub(crate) audit: Audit,
     pub(crate) events: u64,
     pub(crate) counters: Counters,
     pub(crate) delays: Delays,
     pub(crate) story: Option<Vec<String>>,
+    pub(crate) recorder: Option<Recorder>,
     /// Delays of verification, execution and disks: streams of their own, so that order varies.
     pub(crate) verify_random: Stream,
     pub(crate) execute_random: Stream,
@@ -82,6 +88,8 @@ pub(crate) struct Counters {
     pub(crate) rejections: BTreeMap<Rejection, u64>,
     /// What happened at least once: faults by their kinds, stops for the disk's sake, states fetched.
     pub(crate) happened: BTreeSet<&'static str>,
+    /// What became of attacks.
+    pub(crate) coverage: Coverage,
     /// Proofs that honest replicas showed, each once.
     pub(crate) evidence: Vec<Arc<Evidence>>,
 }
@@ -102,12 +110,14 @@ impl World {
             workload,
             faults: Vec::new(),
             invariants: Invariants::new(Arc::clone(&setup), application.clone(), seed),
+            replay: None,
             violation: None,
             audit: Audit::default(),
             events: 0,
             counters: Counters::default(),
             delays: Delays::default(),
             story: None,
+            recorder: None,
             verify_random: Stream::new(seed, "verification"),
             execute_random: Stream::new(seed, "execution"),
             disk_random: Stream::new(seed, "disks"),
@@ -174,9 +184,12 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Message { from, to, connection, message } => {
+            Event::Message { from, to, connection, message, is_deviation } => {
                 if connection == self.connection(from, to) {
                     self.note_delivered(from, to, &message);
+                    if is_deviation {
+                        self.count_reached(from, to);
+                    }
                     self.feed(to, Input::Message(Authenticated::from_channel(from, message)));
                 }
             }
@@ -205,8 +218,11 @@ impl World {
                     self.feed(replica, input);
                 }
             }
-            Event::ReplicaMessage { client, replica, incarnation, message } => {
+            Event::ReplicaMessage { client, replica, incarnation, message, is_deviation } => {
                 if self.is_same(replica, incarnation) {
+                    if is_deviation {
+                        self.count_reached_client(replica);
+                    }
                     let message = Authenticated::from_channel(replica, message);
                     self.feed_client(client, ClientInput::Message(message));
                 }
@@ -223,9 +239,11 @@ impl World {
                     self.start_replica(replica);
                 }
             }
+            // Healing clears what is still to come.
             Event::Fault(index) => {
-                let fault = self.faults[index].fault.clone();
-                self.strike(&fault);
+                if let Some(fault) = self.faults.get(index).map(|timed| timed.fault.clone()) {
+                    self.strike(&fault);
+                }
             }
         }
     }
@@ -294,6 +312,7 @@ impl World {
                 return self.violate(Violation::of("an input has an end", what));
             }
         }
+        self.count_fired(replica);
         self.hosts[replica.index()].poll_timeout();
     }
 
@@ -332,6 +351,7 @@ impl World {
     /// Shows the invariants in which state every honest replica is.
     pub(crate) fn judge_states(&mut self) {
         for replica in self.invariants.history().honest().collect::<Vec<_>>() {
+            self.replay_state(replica);
             let host = &self.hosts[replica.index()];
             let Some(state) = Typed::<Tally>::machine_in(host.application()).cloned() else { continue };
             let executed = host.status().executed;
@@ -351,6 +371,7 @@ impl World {
     /// Ends the run.
     pub(crate) fn violate(&mut self, violation: Violation) {
         self.tell(|| format!("VIOLATION of {violation}"));
+        self.note_everywhere(|| format!("VIOLATION of {violation}").into());
         self.violation.get_or_insert(violation);
     }
 

@@ -7,7 +7,7 @@ const SEEDS: u64 = 12;
 const CHILD: &str = "QUORATE_AUDIT_CHILD";
 
 fn audits() -> String {
-    let audit = |seed| run(&Plan::generate(seed, 4, Crypto::Fast, AttackChoice::All)).audit.to_string();
+    let audit = |seed| run(&Plan::generate(seed, 4, Crypto::Fast, &AttackChoice::All)).audit.to_string();
     (0..SEEDS).map(audit).collect::<Vec<_>>().join(" ")
 }
 

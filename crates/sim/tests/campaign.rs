@@ -8,7 +8,7 @@ fn run(replicas: u16, seeds: u64, crypto: Crypto, attacks: AttackChoice) -> Tota
 }
 
 fn run_from(first: u64, replicas: u16, seeds: u64, crypto: Crypto, attacks: AttackChoice) -> Totals {
-    let totals = Campaign { replicas, first, seeds, crypto, attacks }.run(|_| ());
+    let totals = Campaign { replicas, first, seeds, crypto, attacks: attacks.clone() }.run(|_| ());
     if let Some(report) = &totals.failure {
         panic!("seed {} with {replicas} replicas, {attacks:?}: {:?}", report.seed, report.violation);
     }
@@ -27,7 +27,7 @@ fn seeds_commit_blocks_take_checkpoints_and_change_views() {
 #[test]
 fn every_attack_happens_and_achieves_nothing() {
     for attack in Attack::ALL {
-        let totals = run(4, 16, Crypto::Fast, AttackChoice::One(*attack));
+        let totals = run(4, 16, Crypto::Fast, AttackChoice::One((*attack).into()));
         assert!(totals.attacks[attack].fired > 0, "{attack} never deviated from the protocol");
     }
 }

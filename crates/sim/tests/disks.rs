@@ -3,7 +3,6 @@
 mod scenarios;
 
 use quorate_attack::Attack;
-use quorate_machine::ApplicationFactory;
 use quorate_sim::{Fault, Part, Sim, SimOptions, Tally};
 use quorate_types::{Height, View};
 use scenarios::*;
@@ -127,13 +126,12 @@ fn misdirected_writes_are_noticed() {
 #[test]
 fn a_diverged_replica_stops_and_then_repairs_itself() {
     let made = Arc::new(AtomicUsize::new(0));
-    // The fourth machine is that of the last replica's first process.
+    // One for each replica, one for the oracle, then those of the first processes, of which this is the last one.
     let make = move || match made.fetch_add(1, Ordering::Relaxed) {
-        7 => Tally { count: 1000, ..Tally::default() },
+        8 => Tally { count: 1000, ..Tally::default() },
         _ => Tally::default(),
     };
-    let mut sim =
-        Sim::with(4, 1, SimOptions { application: ApplicationFactory::new(make), ..SimOptions::default() });
+    let mut sim = Sim::of(4, 1, SimOptions::default(), make);
     sim.replica(R3).distrust();
     submit(&mut sim, 3).expect("three are enough");
     sim.run_for(Duration::from_millis(100)).expect("nothing breaks");
@@ -141,9 +139,9 @@ fn a_diverged_replica_stops_and_then_repairs_itself() {
     assert!(sim.status(R3).executed <= Height(2), "at the first block that shows it");
     submit(&mut sim, 10).expect("three are enough");
     sim.replica(R3).restart();
-    sim.run_until(|sim| sim.status(R3).executed == sim.status(R0).executed).expect("it repairs itself");
+    sim.run_until(|sim: &Sim| sim.status(R3).executed == sim.status(R0).executed).expect("it repairs itself");
     assert!(sim.happened("state installed"));
-    assert_eq!(sim.state::<Tally>(R3), sim.state::<Tally>(R0));
+    assert_eq!(sim.state(R3), sim.state(R0));
     is_needed_and_votes(&mut sim, R3, R2).expect("it votes");
     assert_eq!(sim.status(R0).view, View(0));
 }

@@ -1,13 +1,18 @@
-//! Would the simulator notice? Each seeded bug of core, log and driver must be caught within a number of seeds, or by a script.
+//! Would the simulator notice? Each seeded bug of core, log and driver must be caught within a number of seeds, or by a script;
+//! and the plan that caught it must shrink to few faults.
 
 mod scenarios;
 
 use quorate_attack::Attack;
 use quorate_consensus::mutation::{self as core, Mutation};
-use quorate_sim::{AttackChoice, Crypto, Guard, Plan, Sim, Violation, remove_guard, run};
+use quorate_sim::shrink::{Budget, Shrunk, shrink_plan};
+use quorate_sim::{
+    AttackChoice, Crypto, Guard, Plan, SavedPlan, Sim, Violation, remove_guard, run, run_with_story,
+};
 use quorate_store::mutation::{self as store, Mutation as StoreMutation};
 use quorate_store::{DiskLog, Fault, FaultyDisk, Log, LogIdentity, LogSettings, Owner, Position, StoreError};
 use quorate_types::{Digest, Frame, PublicKey, ReplicaId};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -62,16 +67,45 @@ impl std::fmt::Display for Bug {
 
 /// Names the only bug to hunt, if it is set.
 const ONLY: &str = "QUORATE_MUTATION";
+/// Names a directory for the shrunk plans and their charts, if it is set.
+const SAVE: &str = "QUORATE_MUTATION_PLANS";
+/// So few faults are left when a plan that catches a bug was shrunk.
+const FAULTS_MAX: usize = 12;
+/// How long a plan is shrunk.
+const BUDGET: Budget = Budget { runs: 3000, time: Duration::from_secs(120) };
+
+/// How a bug was caught.
+struct Catch {
+    seeds: u64,
+    violation: Violation,
+    shrunk: Shrunk<Plan>,
+}
 
 /// Runs seeds with one bug until a property breaks. The selector belongs to this thread.
-fn hunt(bug: Bug) -> Option<(u64, Violation)> {
+fn hunt(bug: Bug) -> Option<Catch> {
     select(Some(bug));
     let found = (0..SEEDS_MAX).find_map(|seed| {
-        let report = run(&Plan::generate(seed, 4, Crypto::Fast, AttackChoice::All));
-        report.violation.map(|(violation, _)| (seed + 1, violation))
+        let plan = Plan::generate(seed, 4, Crypto::Fast, &AttackChoice::All);
+        let (violation, _) = run(&plan).violation?;
+        let shrunk = shrink_plan(plan, violation.property, BUDGET);
+        Some(Catch { seeds: seed + 1, violation, shrunk })
     });
+    if let (Some(found), Some(directory)) = (&found, std::env::var_os(SAVE)) {
+        save(bug, found, directory.as_ref()).expect("the directory can be written");
+    }
     select(None);
     found
+}
+
+fn save(bug: Bug, found: &Catch, directory: &Path) -> std::io::Result<()> {
+    let report = run_with_story(&found.shrunk.value);
+    let (violation, _) = report.violation.as_ref().expect("the shrunk plan fails too");
+    let note = format!("Shrunk from seed {} with the seeded bug {bug}.", found.seeds - 1);
+    let saved = SavedPlan::new(found.shrunk.value.clone(), violation, note);
+    let path = saved.write(directory, &bug.to_string())?;
+    let chart = report.chart.expect("it was asked for");
+    std::fs::write(path.with_extension("txt"), chart.text())?;
+    std::fs::write(path.with_extension("mmd"), chart.mermaid())
 }
 
 #[test]
@@ -96,16 +130,21 @@ fn every_seeded_bug_is_caught() {
     caught.sort_by_key(|(bug, _)| *bug);
     let rows = caught.iter().map(|(bug, found)| row(*bug, found));
     let table = rows.collect::<Vec<_>>().join("\n");
+    let is_small = |found: &Catch| found.shrunk.value.faults_counted() <= FAULTS_MAX;
     assert!(
-        caught.iter().all(|(_, found)| found.is_some()),
-        "bug, seeds until it was caught, property\n{table}"
+        caught.iter().all(|(_, found)| found.as_ref().is_some_and(is_small)),
+        "bug, seeds until it was caught, faults after shrinking, property\n{table}"
     );
 }
 
-fn row(bug: Bug, found: &Option<(u64, Violation)>) -> String {
+fn row(bug: Bug, found: &Option<Catch>) -> String {
     let name = bug.to_string();
     match found {
-        Some((seeds, violation)) => format!("{name:<24} {seeds:>6}  {}", violation.property),
+        Some(Catch { seeds, violation, shrunk }) => {
+            let (faults, runs) = (shrunk.value.faults_counted(), shrunk.runs);
+            let is_minimal = if shrunk.is_minimal { ' ' } else { '+' };
+            format!("{name:<24} {seeds:>6} {faults:>3} {runs:>6}{is_minimal} {}", violation.property)
+        }
         None => format!("{name:<24}   NOT CAUGHT in {SEEDS_MAX} seeds"),
     }
 }

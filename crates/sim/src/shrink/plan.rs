@@ -1,6 +1,9 @@
 //! What is smaller than a plan? Fewer replicas, clients and requests, fewer faults and traitors, a network, costs and clocks
 //! that are simpler, less time, and lower numbers.
 
+use quorate_attack::{Attack, Part, Spec, Views};
+use quorate_types::View;
+
 use super::replicas::{fewer, renamed};
 use super::{Budget, Shrink, Shrunk, lower, shrink, without};
 use crate::costs::{Costs, Span};
@@ -14,8 +17,8 @@ use crate::setup::{Bounds, Crypto};
 const LATENCY_US: u64 = 1000;
 /// Times are shortened in steps of this many microseconds.
 const STEP_US: u64 = 1000;
-/// The attack that no attack is simpler than.
-const SILENT: &str = "silent";
+/// No attack is needed in views after this one.
+const VIEWS_MAX: u64 = 63;
 
 /// Makes a plan that breaks a property smaller, for as long as that same property breaks first.
 #[must_use]
@@ -92,8 +95,10 @@ impl Smaller<'_> {
         for byzantine in without(&self.plan.byzantine) {
             self.add(|plan| plan.byzantine = byzantine);
         }
-        for index in 0..self.plan.byzantine.len() {
-            self.add(|plan| SILENT.clone_into(&mut plan.byzantine[index].attack));
+        for (index, traitor) in self.plan.byzantine.iter().enumerate() {
+            for attack in simpler(&traitor.attack) {
+                self.add(|plan| plan.byzantine[index].attack = attack);
+            }
         }
     }
 
@@ -173,4 +178,43 @@ impl Smaller<'_> {
             }
         }
     }
+}
+
+/// What is simpler than an attack: silence, one part less, or fewer views.
+fn simpler(attack: &Spec) -> Vec<Spec> {
+    let silent = Spec::from(Attack::Silent);
+    if *attack == silent {
+        return Vec::new();
+    }
+    let mut simpler = vec![silent];
+    let phases = attack.phases();
+    for (index, parts) in phases.iter().enumerate() {
+        let mut replace = |parts: Option<Vec<Part>>| {
+            let mut phases = phases.to_vec();
+            phases.splice(index..=index, parts);
+            simpler.extend(Spec::new(phases));
+        };
+        replace(None);
+        for (at, part) in parts.iter().enumerate() {
+            let mut change = |part: Option<Part>| {
+                let mut parts = parts.clone();
+                parts.splice(at..=at, part);
+                replace(Some(parts));
+            };
+            change(None);
+            for views in narrower(part.views) {
+                change(Some(Part { views: Some(views), ..part.clone() }));
+            }
+        }
+    }
+    simpler
+}
+
+/// Fewer views: less of the end, then less of the beginning.
+fn narrower(views: Option<Views>) -> Vec<Views> {
+    let begin = views.map_or(0, |views| views.first().0);
+    let end = views.and_then(|views| views.end()).map_or(VIEWS_MAX + 1, |end| end.0);
+    let earlier = lower(end, begin + 1).into_iter().map(|end| (begin, end));
+    let later = lower(end - begin, 1).into_iter().map(|count| (end - count, end));
+    earlier.chain(later).filter_map(|(begin, end)| Views::new(View(begin), Some(View(end))).ok()).collect()
 }

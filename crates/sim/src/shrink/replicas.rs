@@ -1,5 +1,8 @@
 //! What is a plan with fewer replicas, or with the same ones under other names?
 
+use quorate_attack::Spec;
+use quorate_types::ReplicaId;
+
 use crate::faults::{Fault, TimedFault};
 use crate::plan::Plan;
 
@@ -74,6 +77,7 @@ fn rename(plan: &Plan, name: &dyn Fn(u16) -> u16) -> Plan {
     let mut plan = plan.clone();
     for traitor in &mut plan.byzantine {
         traitor.replica = name(traitor.replica);
+        traitor.attack = renamed_attack(&traitor.attack, name);
     }
     for (_, replica) in &mut plan.workload.unreachable {
         *replica = name(*replica);
@@ -89,6 +93,15 @@ fn rename(plan: &Plan, name: &dyn Fn(u16) -> u16) -> Plan {
     }
     plan.skews_us = skews;
     plan
+}
+
+/// The attack toward the same replicas under their new names.
+fn renamed_attack(attack: &Spec, name: &dyn Fn(u16) -> u16) -> Spec {
+    let mut phases = attack.phases().to_vec();
+    for toward in phases.iter_mut().flatten().filter_map(|part| part.toward.as_mut()) {
+        *toward = toward.iter().map(|replica| ReplicaId(name(replica.0))).collect();
+    }
+    Spec::new(phases).unwrap_or_else(|_| attack.clone())
 }
 
 impl Fault {

@@ -5,7 +5,7 @@
 pub(crate) mod floods;
 
 use quorate_attack::Attack;
-use quorate_sim::{Costs, Fault, Operation, Part, Sim, SimOptions, Span, Tally, Violation};
+use quorate_sim::{Costs, Fault, Operation, Part, Sim, SimOptions, Span, Violation};
 use quorate_types::{ReplicaId, View};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub(crate) fn power_loss_of_all(part: Part, operation: u64) -> Result<bool, Viol
     fail_at(&mut sim, R1, part, operation, Operation::PowerLoss);
     for add in 1..=12 {
         sim.client("alice").submit(add);
-        sim.run_until(|sim| !sim.is_up(R1) || sim.is_idle())?;
+        sim.run_until(|sim: &Sim| !sim.is_up(R1) || sim.is_idle())?;
     }
     let is_lost = !sim.is_up(R1);
     let done = sim.disk_operations(R1, part) - before;
@@ -124,7 +124,7 @@ pub(crate) fn power_loss_in_transfer(operation: u64, seed: u64) -> Result<bool, 
     let mut sim = with_laggard(seed, None)?;
     sim.heal();
     fail_at(&mut sim, R3, Part::States, operation, Operation::PowerLoss);
-    sim.run_until(|sim| !sim.is_up(R3) || sim.status(R3).executed == sim.status(R0).executed)?;
+    sim.run_until(|sim: &Sim| !sim.is_up(R3) || sim.status(R3).executed == sim.status(R0).executed)?;
     let is_lost = !sim.is_up(R3);
     sim.replica(R3).restart();
     // The start itself changes the disk too.
@@ -139,7 +139,7 @@ pub(crate) fn power_loss_in_transfer(operation: u64, seed: u64) -> Result<bool, 
 pub(crate) fn power_loss_after_install(seed: u64) -> Result<(), Violation> {
     let mut sim = with_laggard(seed, None)?;
     sim.heal();
-    sim.run_until(|sim| sim.status(R3).executed == sim.status(R0).executed)?;
+    sim.run_until(|sim: &Sim| sim.status(R3).executed == sim.status(R0).executed)?;
     sim.run_for(Duration::from_millis(5))?;
     sim.replica(R3).restart();
     sim.settle()
@@ -160,7 +160,7 @@ pub(crate) fn rolled_back_replica_is_told(id: ReplicaId) -> Result<(), Violation
 
 /// A replica that lost its disk takes part again with one view change, with two where it is the next primary itself.
 pub(crate) fn comes_back(sim: &mut Sim, id: ReplicaId) -> Result<(), Violation> {
-    sim.run_until(|sim| !sim.status(id).is_recovering)?;
+    sim.run_until(|sim: &Sim| !sim.status(id).is_recovering)?;
     let changes = if id == R1 { 2 } else { 1 };
     let other = sim.replicas().into_iter().find(|other| *other != id && *other != R1 && *other != R2);
     demand(sim.status(R2).view <= View(changes), "it takes no more view changes")?;
@@ -176,9 +176,9 @@ pub(crate) fn flipped_bit_in_states(bit: u64) -> Result<bool, Violation> {
     sim.strike(&Fault::Flip { replica: R3.0, part: Part::States, bit });
     sim.replica(R3).start();
     let is_noticed = sim.happened("stopped: damage found");
-    let right = sim.state::<Tally>(R0).cloned();
-    sim.run_until(|sim| sim.is_up(R3) && sim.status(R3).executed == sim.status(R0).executed)?;
-    demand(sim.state::<Tally>(R3).cloned() == right, "its state is that of the others")?;
+    let right = sim.state(R0).clone();
+    sim.run_until(|sim: &Sim| sim.is_up(R3) && sim.status(R3).executed == sim.status(R0).executed)?;
+    demand(sim.state(R3).clone() == right, "its state is that of the others")?;
     Ok(is_noticed)
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn misdirected_write(offset: u64) -> Result<(), Violation> {
     fail_at(&mut sim, R3, Part::Log, 0, Operation::Misdirected { place: offset });
     let before = sim.disk_operations(R3, Part::Log);
     sim.client("alice").submit(1);
-    sim.run_until(|sim| sim.disk_operations(R3, Part::Log) >= before + 2)?;
+    sim.run_until(|sim: &Sim| sim.disk_operations(R3, Part::Log) >= before + 2)?;
     sim.replica(R3).restart();
     sim.run_until_done()
 }
