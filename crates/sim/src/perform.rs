@@ -148,6 +148,7 @@ impl World {
         if self.unreachable.contains(&(client, replica.0)) {
             return;
         }
+        self.note_reply(replica, client);
         let is_opening = matches!(message, ReplicaMessage::Welcome { .. });
         let host = &self.hosts[replica.index()];
         let (incarnation, is_deviation) = (host.incarnation, host.is_deviation());

@@ -66,6 +66,9 @@ struct BlockId {
     digest: Digest,
 }
 
+/// No run comes so far.
+const HEIGHT_ABSURD: u64 = 100_000;
+
 /// Short names of blocks: the height, and a letter where there is more than one of that height.
 struct Names(BTreeMap<BlockId, String>);
 
@@ -83,7 +86,9 @@ impl Names {
             let is_alone = blocks.len() == 1;
             for (block, letter) in blocks.into_iter().zip(('a'..='z').cycle()) {
                 let letter = if is_alone { String::new() } else { letter.to_string() };
-                names.insert(block, format!("{}{letter}", height.0));
+                // Liars name heights that have no place in a column.
+                let height = if height.0 < HEIGHT_ABSURD { height.0.to_string() } else { "far".to_owned() };
+                names.insert(block, format!("{height}{letter}"));
             }
         }
         Self(names)
@@ -93,10 +98,13 @@ impl Names {
         self.0.get(&block).map_or("?", String::as_str)
     }
 
-    /// Blocks of heights that have several, with view and digest.
-    fn rivals(&self) -> impl Iterator<Item = (&str, &BlockId)> {
+    /// Blocks of heights that have several, in the order of their names.
+    fn rivals(&self) -> Vec<(&str, &BlockId)> {
         let is_rival = |name: &str| name.ends_with(|letter: char| letter.is_ascii_lowercase());
-        self.0.iter().map(|(block, name)| (name.as_str(), block)).filter(move |(name, _)| is_rival(name))
+        let all = self.0.iter().map(|(block, name)| (name.as_str(), block));
+        let mut rivals: Vec<_> = all.filter(|(name, _)| is_rival(name)).collect();
+        rivals.sort_by_key(|(name, block)| (block.height, *name));
+        rivals
     }
 }
 

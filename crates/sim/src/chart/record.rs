@@ -25,8 +25,10 @@ const NOTES_MAX: usize = 20_000;
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     notes: Vec<Note>,
-    /// What an honest replica said of a block before: it says so again when somebody lags.
-    said: BTreeSet<(Lane, &'static str, BlockId)>,
+    /// What was said of a block before, to one or to all: it is said again when somebody lags.
+    said: BTreeSet<(Lane, &'static str, BlockId, Option<u16>)>,
+    /// Who sent last what deviates, and when.
+    deviated: Option<(Lane, u64)>,
 }
 
 impl Recorder {
@@ -34,17 +36,26 @@ impl Recorder {
         if self.notes.len() >= NOTES_MAX {
             self.notes.drain(..NOTES_MAX / 2);
         }
-        if let (Some(last), To::Only(more)) = (self.notes.last_mut(), &note.to)
-            && (last.at, last.lane, &last.words, last.block) == (note.at, note.lane, &note.words, note.block)
-            && last.is_deviation == note.is_deviation
-            && let To::Only(to) = &mut last.to
-        {
-            to.extend_from_slice(more);
-            to.sort_unstable();
-            to.dedup();
-        } else {
-            self.notes.push(note);
+        let recent = self.notes.iter_mut().rev().take_while(|other| other.at == note.at);
+        for other in recent.filter(|other| other.lane == note.lane && other.block.is_some()) {
+            if other.words == note.words && other.is_deviation == note.is_deviation {
+                match (&mut other.to, &note.to) {
+                    // The same is told to several one by one.
+                    (To::Only(to), To::Only(more)) if other.block == note.block => {
+                        to.extend_from_slice(more);
+                        to.sort_unstable();
+                        return;
+                    }
+                    // Who commits a block commits all below it.
+                    (To::Nobody, To::Nobody) if other.block < note.block => {
+                        other.block = note.block;
+                        return;
+                    }
+                    _ => {}
+                }
+            }
         }
+        self.notes.push(note);
     }
 }
 
@@ -82,53 +93,69 @@ impl World {
 
     fn note(&mut self, lane: Lane, words: impl FnOnce() -> Cow<'static, str>) {
         let at = self.now;
-        if let Some(recorder) = &mut self.recorder {
+        if let Some(recorder) = self.recorder() {
             let (block, to, is_deviation) = (None, To::Nobody, false);
             recorder.push(Note { at, lane, words: words(), block, to, is_deviation });
         }
+    }
+
+    /// Who takes notes: nobody, if nobody asked for it or the run is decided.
+    fn recorder(&mut self) -> Option<&mut Recorder> {
+        if self.violation.is_some() { None } else { self.recorder.as_mut() }
     }
 
     /// Notes what a replica sends. Of honest ones what they send to all, once; of traitors where they deviate.
     pub(crate) fn note_sent(&mut self, from: ReplicaId, to: Recipients, message: &Message) {
         let is_deviation = self.hosts[from.index()].is_deviation();
         let (at, lane) = (self.now, Lane::Replica(from.0));
-        let Some(recorder) = &mut self.recorder else { return };
+        let Some(recorder) = self.recorder() else { return };
+        if is_deviation {
+            recorder.deviated = Some((lane, at));
+        }
         let (words, block) = match message {
             Message::Propose(propose) => (PROPOSE, Some(block_of(&propose.header.header))),
             Message::Vote(vote) => ("vote", Some(voted(&vote.vote))),
             Message::Commit(commit) => ("commit vote", Some(voted(&commit.vote))),
             other => (Message::KINDS[other.kind()], None),
         };
-        let is_news = block.is_some_and(|block| recorder.said.insert((lane, words, block)));
-        if !is_deviation && (to != Recipients::All || !is_news) {
+        let one = if let Recipients::One(to) = to { Some(to.0) } else { None };
+        let is_news = block.is_none_or(|block| recorder.said.insert((lane, words, block, one)));
+        if !is_news || !is_deviation && (block.is_none() || one.is_some()) {
             return;
         }
         let words = match message {
             Message::ViewChange(view_change) => format!("view change v{}", view_change.new_view.0).into(),
             _ => words.into(),
         };
-        let to = match to {
-            Recipients::All => To::All,
-            Recipients::One(to) => To::Only(vec![to.0]),
-        };
+        let to = one.map_or(To::All, |to| To::Only(vec![to]));
         recorder.push(Note { at, lane, words, block, to, is_deviation });
     }
 
     /// Notes that a traitor deviated, if what it sent does not show it.
     pub(crate) fn note_deviation(&mut self, replica: ReplicaId) {
         let (at, lane) = (self.now, Lane::Replica(replica.0));
-        let Some(recorder) = &mut self.recorder else { return };
-        let is_noted = |note: &Note| note.is_deviation && note.lane == lane && note.at == at;
-        if !recorder.notes.iter().rev().take_while(|note| note.at == at).any(is_noted) {
+        let Some(recorder) = self.recorder() else { return };
+        if recorder.deviated != Some((lane, at)) {
             let (words, block, to) = (WITHHOLD.into(), None, To::Nobody);
             recorder.push(Note { at, lane, words, block, to, is_deviation: true });
+        }
+    }
+
+    /// Notes what a traitor tells a client, if it deviates.
+    pub(crate) fn note_reply(&mut self, from: ReplicaId, client: usize) {
+        let is_deviation = self.hosts[from.index()].is_deviation();
+        let (at, lane) = (self.now, Lane::Replica(from.0));
+        if let Some(recorder) = self.recorder().filter(|_| is_deviation) {
+            recorder.deviated = Some((lane, at));
+            let (words, block, to) = (format!("lies to C{client}").into(), None, To::Nobody);
+            recorder.push(Note { at, lane, words, block, to, is_deviation });
         }
     }
 
     /// Notes what a replica says that happened to it.
     pub(crate) fn note_event(&mut self, replica: ReplicaId, event: &Event) {
         let (at, lane) = (self.now, Lane::Replica(replica.0));
-        let Some(recorder) = &mut self.recorder else { return };
+        let Some(recorder) = self.recorder() else { return };
         let mut block = None;
         let words: Cow<'static, str> = match event {
             Event::Committed { height, digest, view, rule } => {

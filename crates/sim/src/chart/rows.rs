@@ -79,7 +79,8 @@ fn gather(chart: &Chart, names: &Names) -> Vec<Row> {
             rows.push(Row { at: note.at, label, cells, is_telling, left_out: 0, down: Vec::new() });
             rows.len() - 1
         });
-        rows[index].is_telling |= note.is_deviation || note.lane == Lane::Everywhere || note.block.is_none();
+        let is_client = matches!(note.lane, Lane::Client(_));
+        rows[index].is_telling |= note.is_deviation || note.block.is_none() && !is_client;
         rows[index].cells.insert(note.lane, cell);
         last.insert(note.lane, index);
         if note.lane == Lane::Everywhere {

@@ -7,16 +7,23 @@ use super::{Chart, Lane, Names, To, millis};
 
 /// Most columns.
 const COLUMNS_MAX: usize = 120;
-/// Most lines below the head.
-const LINES_MAX: usize = 72;
+/// Most lines.
+const LINES_MAX: usize = 80;
 /// Columns of the time.
 const TIME: usize = 11;
 /// Lanes are at least so wide, else some are left out.
 const LANE_MIN: usize = 9;
 /// Lanes are at most so wide.
 const LANE_MAX: usize = 22;
-/// Lanes that are at least so wide hold words as they are.
-const LANE_SPELLED: usize = 16;
+/// What words become where they do not fit.
+const SHORT: [(&str, &str); 6] = [
+    ("propose", "prop"),
+    ("commit vote", "cvote"),
+    ("COMMIT", "COM"),
+    ("view change", "vc"),
+    (" state ", " "),
+    ("request", "req"),
+];
 
 impl Chart {
     /// The chart as text: at most about 80 lines of at most 120 columns, of which the last ones are never left out.
@@ -25,16 +32,18 @@ impl Chart {
         let names = Names::of(self);
         let lanes = self.lanes_shown();
         let width = ((COLUMNS_MAX - TIME) / lanes.len().max(1)).min(LANE_MAX);
-        let mut text = String::new();
-        self.head(&mut text, &lanes, width, &names).expect("a text takes everything");
-        for row in rows(self, &names, LINES_MAX) {
-            if row.left_out > 0 {
-                writeln!(text, "{:>TIME$}... {} lines are left out", "", row.left_out)
-                    .expect("a text takes everything");
+        let mut head = String::new();
+        self.head(&mut head, &lanes, width, &names).expect("a text takes everything");
+        // Some rows take several lines, and so does what is left out between them.
+        let mut rows_max = LINES_MAX;
+        loop {
+            let text = body(&rows(self, &names, rows_max), &lanes, width).expect("a text takes everything");
+            let more = (head.lines().count() + text.lines().count()).saturating_sub(LINES_MAX);
+            if more == 0 || rows_max == 0 {
+                return head + &text;
             }
-            line(&mut text, &row, &lanes, width).expect("a text takes everything");
+            rows_max = rows_max.saturating_sub(more.div_ceil(2));
         }
-        text
     }
 
     /// If there are too many lanes, those of traitors and clients come first.
@@ -60,11 +69,13 @@ impl Chart {
         writeln!(text, "Blocks are named by their height, and by a letter where there are several of it.")?;
         let mut rivals: Vec<String> = names
             .rivals()
-            .map(|(name, block)| format!("{name} = {:.8} (v{})", block.digest.to_string(), block.view.0))
+            .into_iter()
+            .map(|(name, block)| format!("{name}={:.8}/v{}", block.digest.to_string(), block.view.0))
             .collect();
-        rivals.truncate(RIVALS_MAX);
-        for chunk in rivals.chunks(5) {
-            writeln!(text, "  {}", chunk.join("  "))?;
+        // The last ones matter.
+        rivals.drain(..rivals.len().saturating_sub(RIVALS_MAX));
+        if !rivals.is_empty() {
+            wrapped(text, "  ", &rivals.join(", "))?;
         }
         for (replica, attack) in &self.traitors {
             writeln!(text, "R{replica} lies: {attack}")?;
@@ -79,7 +90,18 @@ impl Chart {
 }
 
 /// Most blocks that are told apart in the head.
-const RIVALS_MAX: usize = 20;
+const RIVALS_MAX: usize = 15;
+
+fn body(rows: &[Row], lanes: &[Lane], width: usize) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    for row in rows {
+        if row.left_out > 0 {
+            writeln!(text, "{:>TIME$}... {} left out", "", row.left_out)?;
+        }
+        line(&mut text, row, lanes, width)?;
+    }
+    Ok(text)
+}
 
 fn line(text: &mut String, row: &Row, lanes: &[Lane], width: usize) -> fmt::Result {
     if row.cells.contains_key(&Lane::Everywhere) {
@@ -113,17 +135,6 @@ fn wrapped(text: &mut String, begin: &str, words: &str) -> fmt::Result {
 
 fn cell_text(label: &str, cell: &Cell, width: usize) -> String {
     let mut label = label.to_owned();
-    if width < LANE_SPELLED {
-        for (long, short) in [
-            ("propose", "prop"),
-            ("commit vote", "cvote"),
-            ("COMMIT", "COM"),
-            (" state ", " "),
-            ("request", "req"),
-        ] {
-            label = label.replace(long, short);
-        }
-    }
     if let To::Only(to) = &cell.to {
         let to: Vec<String> = to.iter().map(ToString::to_string).collect();
         label.push_str(&format!(" >{}", to.join(",")));
@@ -131,6 +142,12 @@ fn cell_text(label: &str, cell: &Cell, width: usize) -> String {
     if cell.count > 1 {
         label.push_str(&format!(" x{}", cell.count));
     }
-    let sign = if cell.is_deviation { "! " } else { "| " };
-    sign.chars().chain(label.chars()).take(width - 1).collect()
+    let room = width - 3;
+    if label.chars().count() > room {
+        label = SHORT.iter().fold(label, |label, (long, short)| label.replace(long, short));
+    }
+    if label.chars().count() > room {
+        label = label.chars().take(room - 1).chain(['~']).collect();
+    }
+    format!("{} {label}", if cell.is_deviation { '!' } else { '|' })
 }
