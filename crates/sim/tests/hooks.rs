@@ -2,7 +2,7 @@
 
 use quorate_attack::{Combine as _, colluding, forge_replies, odd_commands};
 use quorate_machine::decode;
-use quorate_sim::{Sim, Tally, Violation};
+use quorate_sim::{Sim, Violation};
 use quorate_types::ReplicaId;
 use std::time::Duration;
 
