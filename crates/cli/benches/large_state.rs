@@ -148,13 +148,14 @@ impl Stage {
         let during = rate(load.done.load(Ordering::Relaxed) - requests, took);
         load.stop().await;
         println!(
-            "lost disk: has the state after {:.1} s at height {}, has caught up after {:.1} s at height {}; {} MiB of chunks; \
-             {during:.0} puts/s meanwhile; views {before:?} then {:?}",
+            "lost disk: has the state after {:.1} s at height {}, has caught up after {:.1} s at height {}; {} MiB of chunks for \
+             {} states; {during:.0} puts/s meanwhile; views {before:?} then {:?}",
             installed.as_secs_f64(),
             back.executed,
             took.as_secs_f64(),
             caught_up.executed,
             caught_up.snapshot.bytes_fetched >> 20,
+            self.processes.log(LOST).matches("fetches the state of the others").count(),
             self.views().await,
         );
         self.tell_memory("after the transfer");

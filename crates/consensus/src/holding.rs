@@ -4,6 +4,7 @@
 //! Nobody is waited for without end: what is held meanwhile is bounded in bytes of blocks and in snapshots, and whoever held
 //! up a cut does not hold up the next one.
 
+use quorate_types::message::CHAIN_MAX;
 use quorate_types::{Height, Quorums, ReplicaId, Time};
 
 use crate::replica::Replica;
@@ -88,9 +89,11 @@ impl Replica {
     pub(crate) fn cut_held_at(&mut self, next: Height) -> Height {
         let silent = self.now.before(self.config.timing.fetch_timeout * SILENT_TIMEOUTS);
         let (peers, checkpoints) = (&self.peers, &self.checkpoints);
+        // Where only the next cut is reached, the one after it would overtake the peer again.
+        let goal = next.max(self.blocks.tip().0.minus(CHAIN_MAX as u64));
         self.holds.end(|peer, fetched| {
             let has_arrived = fetched.is_behind
-                && peers.get(peer).status.is_some_and(|(status, _)| status.committed.0 >= next);
+                && peers.get(peer).status.is_some_and(|(status, _)| status.committed.0 >= goal);
             let is_full = checkpoints.heads_between(fetched.height, next) > SNAPSHOTS_ABOVE_MAX;
             has_arrived || fetched.asked <= silent || is_full
         });

@@ -92,6 +92,22 @@ fn k1_the_wait_ends_when_the_peer_has_arrived() {
     assert_eq!(kept(&cluster), [56, 60]);
 }
 
+/// [K1] It goes on while the peer is behind by more than one answer tells, or the next cut but one would overtake it.
+#[test]
+fn k1_the_wait_goes_on_until_the_peer_keeps_up() {
+    let parameters = ProtocolParameters { checkpoint_interval: 100, window: 4096, ..Default::default() };
+    let limits = Limits { history_bytes_max: 0, ..Limits::default() };
+    let mut cluster = Cluster::with_limits(4, parameters, limits);
+    cluster.stop(LAGGARD);
+    run(&mut cluster, 1..=105);
+    ask(&mut cluster, 100);
+    run(&mut cluster, 106..=290);
+    tell(&mut cluster, 225);
+    assert_eq!(chain_above(&mut cluster, 100), 64);
+    tell(&mut cluster, 226);
+    assert_eq!(chain_above(&mut cluster, 100), 0);
+}
+
 /// [K1] [K2] A peer whose state is wrong has the blocks: what it committed does not show that it has the state.
 #[test]
 fn k1_a_repair_ends_the_wait_by_its_silence_only() {

@@ -7,9 +7,9 @@ use crate::observe::{Observation, Violation};
 
 const PROPERTY: &str = "what a disk holds stays within the window";
 
-/// Most states after a cut: those of the last two checkpoints, and one for each checkpoint of a window of 64 blocks, with
-/// four blocks between two.
-const STATES_MAX: u64 = 2 + 64 / 4;
+/// Most states after a cut: those of the last two checkpoints, four more while a peer fetches one, and one for each checkpoint of
+/// a window of 64 blocks, with four blocks between two.
+const STATES_MAX: u64 = 2 + 4 + 64 / 4;
 /// Most records after a cut: some for each block of that window. Blocks in many views and view changes come on top.
 const RECORDS_MAX: u64 = 512;
 
