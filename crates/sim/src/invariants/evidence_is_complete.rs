@@ -8,7 +8,7 @@
 //! neither was of a view that is over or outside the limits of memory. Where a rule lets a replica forget, it owes
 //! nothing; here every such case is read in the replica's favour.
 
-use quorate_consensus::Event;
+use quorate_consensus::{Event, Record};
 use quorate_types::certificate::ViewChange;
 use quorate_types::message::{CheckpointVote, Justify, Message, Propose, Vote};
 use quorate_types::{Evidence, Height, ReplicaId, Signature, Statement, Unverified, View};
@@ -272,6 +272,19 @@ impl Reached {
         }
     }
 
+    /// What is in the log is known, and news no more.
+    fn on_recovered(&mut self, records: &[Record]) {
+        for record in records {
+            match record {
+                Record::Evidence(evidence) => drop(self.reported.insert(offence(evidence))),
+                Record::Summary(summary) => {
+                    self.reported.extend(summary.evidence.iter().map(|evidence| offence(evidence)));
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// The process ended, and with it what it kept.
     fn forget(&mut self) {
         *self = Self {
@@ -301,6 +314,8 @@ impl Invariant for EvidenceIsComplete {
                 reached.owed.retain(|owed| owed.offence != offence);
                 reached.reported.insert(offence);
             }
+            // The power may have failed between the record of a proof and showing it.
+            Observation::Recovered(replica, records, _) => self.0[replica.index()].on_recovered(records),
             Observation::Event(replica, event) => self.0[replica.index()].on_event(event),
             Observation::Stopped(replica)
             | Observation::Wiped(replica)
