@@ -3,9 +3,7 @@
 //! Must hold: every list has a limit that is checked before it is read, and the longest message that is allowed costs a
 //! bounded time and is refused by name at its first wrong element.
 
-use quorate_types::certificate::{
-    CLAIM_MAX, CheckpointCertificate, Signatures, SignedHeader, ViewChangeCertificate,
-};
+use quorate_types::certificate::{CLAIM_MAX, CheckpointCertificate, SignedHeader, ViewChangeCertificate};
 use quorate_types::limited::Limited;
 use quorate_types::message::{CHAIN_MAX, Data, FETCH_CHUNKS_MAX, Message, ViewProof};
 use quorate_types::{Batch, CheckpointStatement, Digest, Header, Height, ReplicaId, Time, View};
