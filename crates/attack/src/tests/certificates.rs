@@ -129,7 +129,12 @@ fn a_signature_means_one_thing_in_one_place() {
         (Attack::CrossTypes, vec![Rejection::BadSignature]),
         (
             Attack::CrossClusters,
-            vec![Rejection::WrongCluster, Rejection::WrongEpoch, Rejection::BadSignature],
+            vec![
+                Rejection::WrongCluster,
+                Rejection::WrongEpoch,
+                Rejection::BadSignature,
+                Rejection::BadCertificate,
+            ],
         ),
     ] {
         let mut seen = BTreeSet::new();

@@ -182,7 +182,7 @@ fn signatures(stage: &Stage, sender: ReplicaId, message: &Message) -> Vec<(Repli
 #[test]
 fn no_attack_has_an_honest_signature_that_nobody_made() {
     for attack in Attack::ALL {
-        let mut stage = Stage::new(4, *attack, 11);
+        let mut stage = Stage::simulated(4, *attack, 11);
         let (input, output) = run(&mut stage);
         let made: BTreeSet<Vec<u8>> =
             input.iter().flat_map(|message| signatures(&stage, R0, message)).map(key).collect();
@@ -207,7 +207,7 @@ fn key(claimed: (ReplicaId, Statement, Signature)) -> Vec<u8> {
 fn every_attack_happens_and_is_its_seeds_alone() {
     for attack in Attack::ALL {
         let play = |seed| {
-            let mut stage = Stage::new(4, *attack, seed);
+            let mut stage = Stage::simulated(4, *attack, seed);
             let (_, mut output) = run(&mut stage);
             let first_block = first_block(&stage);
             output.extend(stage.broadcast(first_block));

@@ -31,12 +31,16 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn new(n: u8) -> Self {
-        let keys: Vec<SecretKey> = (0..n).map(|index| SecretKey::from_seed([index + 1; 32])).collect();
+        Self::with_scheme(n, Scheme::Ed25519)
+    }
+    pub(super) fn with_scheme(n: u8, scheme: Scheme) -> Self {
+        let key = |index| SecretKey::with_scheme(scheme, [index + 1; 32]);
+        let keys: Vec<SecretKey> = (0..n).map(key).collect();
         let member = |key: &SecretKey| Member { key: key.public(), organisation: String::new() };
         let genesis = Genesis {
             name: "stage".into(),
             test: true,
-            scheme: Scheme::Ed25519,
+            scheme,
             replicas: keys.iter().map(member).collect(),
             protocol: ProtocolParameters::default(),
             app_version: 0,
@@ -64,7 +68,7 @@ impl Cluster {
 
     /// A batch of `count` bundles by one client.
     pub(super) fn batch(&self, first: u64, count: u64) -> Batch {
-        let key = SecretKey::from_seed([99; 32]);
+        let key = SecretKey::with_scheme(self.membership.scheme(), [99; 32]);
         let session = SessionId { client: key.public(), birth: Time(1), nonce: 1 };
         let bundle = |number| {
             let command = (RequestNumber(number), Bytes::from_static(b"add"));
@@ -165,7 +169,13 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(n: u8, adversary: impl Into<Box<dyn Adversary>>, seed: u64) -> Self {
-        let cluster = Cluster::new(n);
+        Self::on(Cluster::new(n), adversary, seed)
+    }
+    /// For whole plays: signatures that cost next to nothing.
+    pub(super) fn simulated(n: u8, adversary: impl Into<Box<dyn Adversary>>, seed: u64) -> Self {
+        Self::on(Cluster::with_scheme(n, Scheme::Simulated), adversary, seed)
+    }
+    fn on(cluster: Cluster, adversary: impl Into<Box<dyn Adversary>>, seed: u64) -> Self {
         let config = cluster.config(R0);
         let byzantine = Byzantine::new(adversary.into(), &config, Vec::new(), seed);
         Self { cluster, byzantine, status: ReplicaStatus::default(), now: Time(0) }
