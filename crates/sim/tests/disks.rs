@@ -44,13 +44,7 @@ fn a_laggard_below_the_logs_catches_up_whoever_lies_or_stalls() {
 #[test]
 fn a_slow_replica_joins_under_load() {
     for (seed, slowness) in [(1, 4), (2, 8), (3, 16)] {
-<<<<<<< HEAD
-        let served =
-            joins_under_load(seed, slowness).unwrap_or_else(|why| panic!("{seed} {slowness}: {why}"));
-        println!("{slowness}: {served}");
-=======
         joins_under_load(seed, slowness).unwrap_or_else(|why| panic!("{seed} {slowness}: {why}"));
->>>>>>> i3
     }
 }
 

@@ -3,7 +3,7 @@
 
 use quorate_attack::{Adversary, Attack, Cx, Verdict, equivocate_proposals};
 use quorate_sim::invariants::Judged;
-use quorate_sim::{Sim, Tally};
+use quorate_sim::Sim;
 use quorate_types::message::{Message, Vote};
 use quorate_types::{ReplicaId, Statement};
 use std::collections::BTreeSet;
