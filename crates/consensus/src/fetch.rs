@@ -21,7 +21,7 @@ const WANTED_TIMEOUTS: u32 = 8;
 const FIRST_WAIT_DIVISOR: u32 = 8;
 
 /// A block that is missing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Want {
     wanted: Time,
     asked: Option<Time>,
@@ -31,7 +31,7 @@ struct Want {
 }
 
 /// Everything that was asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Fetches {
     blocks: BTreeMap<BlockId, Want>,
     headers: BTreeMap<BlockId, Time>,

@@ -9,7 +9,7 @@ use crate::mutation::{self, Mutation};
 use crate::record::Record;
 
 /// Actions on their way out.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox {
     ready: VecDeque<Action>,
     /// Messages with the sequence number that must be durable before they leave, in rising order.

@@ -46,7 +46,7 @@ impl Known {
 }
 
 /// All peers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Peers {
     known: Vec<Known>,
     clients_verifying: BTreeMap<PublicKey, usize>,

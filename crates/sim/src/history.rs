@@ -25,6 +25,8 @@ pub struct History {
     pub replicas: Vec<ReplicaFacts>,
     /// For each view the highest block of it that votes prove committed.
     pub proven: BTreeMap<View, BlockRef>,
+    /// Who leads the first views, where that is not v mod n.
+    pub first_primaries: Vec<ReplicaId>,
 }
 
 /// What is known of one replica.
@@ -101,6 +103,7 @@ impl History {
             trusted: bits(replicas),
             replicas: (0..replicas).map(|_| ReplicaFacts::default()).collect(),
             proven: BTreeMap::new(),
+            first_primaries: Vec::new(),
         }
     }
 
@@ -117,7 +120,9 @@ impl History {
     /// The primary of a view.
     #[must_use]
     pub fn primary(&self, view: View) -> ReplicaId {
-        ReplicaId(u16::try_from(view.0 % u64::from(self.thresholds.n)).unwrap_or(u16::MAX))
+        let position = || u16::try_from(view.0 % u64::from(self.thresholds.n)).unwrap_or(u16::MAX);
+        let first = self.first_primaries.get(view.0 as usize);
+        first.copied().unwrap_or_else(|| ReplicaId(position()))
     }
     /// Whether so many could have said what these honest replicas said, with every Byzantine one.
     #[must_use]

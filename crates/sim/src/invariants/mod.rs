@@ -24,7 +24,7 @@ mod states_are_held;
 mod votes_extend_commits;
 mod votes_form_a_chain;
 
-use quorate_types::Digest;
+use quorate_types::{Digest, ReplicaId};
 
 use crate::chain::BlockRef;
 use crate::history::History;
@@ -99,6 +99,11 @@ invariants! {
 }
 
 impl Invariants {
+    /// Others than v mod n lead the first views.
+    pub(crate) fn set_first_primaries(&mut self, primaries: &[ReplicaId]) {
+        primaries.clone_into(&mut self.history.first_primaries);
+    }
+
     /// The facts that follow from what was seen.
     #[must_use]
     pub const fn history(&self) -> &History {
