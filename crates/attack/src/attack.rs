@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::adversary::Adversary;
+use crate::adversary::{Adversary, Needs};
 use crate::attacks as a;
+use crate::nearest::nearest;
 
 macro_rules! attacks {
     ($($variant:ident = $name:literal, $build:expr, $describe:literal;)+) => {
@@ -104,6 +105,12 @@ impl Attack {
     pub const fn is_primary_attack(self) -> bool {
         matches!(self, Self::EquivocateProposals | Self::EquivocateDeep | Self::MisplaceFirstBlock)
     }
+
+    /// What it needs of whoever runs it.
+    #[must_use]
+    pub fn needs(self) -> Needs {
+        self.build().needs().union(Needs { primary: self.is_primary_attack(), ..Needs::OWN_KEY })
+    }
 }
 
 impl fmt::Display for Attack {
@@ -128,7 +135,11 @@ pub struct UnknownAttack(String);
 impl fmt::Display for UnknownAttack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = Attack::ALL.iter().map(Attack::to_string).collect();
-        write!(f, "there is no attack `{}`; choose one of {}", self.0, names.join(", "))
+        write!(f, "there is no attack `{}`; ", self.0)?;
+        match nearest(&self.0.replace('_', "-"), names.iter().map(String::as_str)) {
+            Some(known) => write!(f, "did you mean `{known}`?"),
+            None => write!(f, "choose one of {}", names.join(", ")),
+        }
     }
 }
 
