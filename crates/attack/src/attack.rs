@@ -90,6 +90,8 @@ attacks! {
         "Tells replicas that they signed what they did not.";
     Amnesia = "amnesia", a::amnesia(),
         "Acts as if it had started from an old disk, and signs again what it signed otherwise.";
+    Twins = "twins", a::twins(),
+        "Runs two honest machines with one key, each of which talks with a part of the replicas.";
 }
 
 impl Attack {
