@@ -36,10 +36,12 @@ pub mod invariants;
 mod observe;
 
 mod campaign;
+mod closing;
 mod episodes;
 mod plan;
 mod run;
 mod sim;
+pub mod twins;
 
 pub use audit::Audit;
 pub use campaign::{AttackTotals, Campaign, Totals};
