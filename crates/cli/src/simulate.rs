@@ -1,6 +1,9 @@
 //! Does the protocol hold? `quorate simulate` runs seeded clusters until a property breaks or all
 //! seeds are done.
 
+mod progress;
+mod twins;
+
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,6 +12,7 @@ use quorate_sim::{AttackChoice, AttackTotals, Campaign, Crypto, Plan, Report, To
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Which seeds to run, and how.
@@ -32,6 +36,11 @@ pub(crate) struct Simulate {
     /// The attack that Byzantine replicas make, or `all` for any of them in each seed.
     #[arg(long, default_value = "all")]
     attack: String,
+    #[command(flatten)]
+    twins: twins::Twins,
+    /// Keeps the progress of an exploration in this file, and goes on from it.
+    #[arg(long, value_name = "FILE")]
+    progress: Option<PathBuf>,
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -75,6 +84,9 @@ struct Failure {
 impl Simulate {
     /// Runs the seeds; the exit code is 1 if a property broke.
     pub(crate) fn run(&self) -> Result<ExitCode> {
+        if let Some(code) = self.twins.run(self.progress.as_deref(), self.json)? {
+            return Ok(code);
+        }
         let attacks = self.attacks()?;
         let out = &mut std::io::stdout().lock();
         if let Some(seed) = self.seed {
