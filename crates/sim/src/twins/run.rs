@@ -32,8 +32,8 @@ const VIEW_TIMEOUT: Duration = Duration::from_millis(22);
 const WARM_UP: Duration = Duration::from_millis(12);
 /// View changes are sent again in every status period; then there are ten latencies for the view.
 const ROUND: Duration = Duration::from_millis(15);
-/// A request is everywhere in three latencies, and then everybody loses patience.
-const APART: Duration = Duration::from_millis(27);
+/// A request is everywhere in a few latencies, and then everybody loses patience.
+const APART: Duration = Duration::from_millis(32);
 /// Before the client sends to all.
 const CLIENT_RETRY: Duration = LATENCY;
 
