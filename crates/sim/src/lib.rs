@@ -41,6 +41,7 @@ mod episodes;
 mod plan;
 mod run;
 mod sim;
+pub mod exhaustive;
 pub mod twins;
 
 pub use audit::Audit;
