@@ -1,6 +1,7 @@
 //! Does the protocol hold? `quorate simulate` runs seeded clusters until a property breaks or all
 //! seeds are done.
 
+mod exhaustive;
 mod progress;
 mod twins;
 
@@ -38,6 +39,8 @@ pub(crate) struct Simulate {
     attack: String,
     #[command(flatten)]
     twins: twins::Twins,
+    #[command(flatten)]
+    exhaustive: exhaustive::Exhaustive,
     /// Keeps the progress of an exploration in this file, and goes on from it.
     #[arg(long, value_name = "FILE")]
     progress: Option<PathBuf>,
@@ -85,6 +88,9 @@ impl Simulate {
     /// Runs the seeds; the exit code is 1 if a property broke.
     pub(crate) fn run(&self) -> Result<ExitCode> {
         if let Some(code) = self.twins.run(self.progress.as_deref(), self.json)? {
+            return Ok(code);
+        }
+        if let Some(code) = self.exhaustive.run(self.progress.as_deref(), self.json)? {
             return Ok(code);
         }
         let attacks = self.attacks()?;

@@ -13,6 +13,7 @@
 //! Judged are the states, by code of its own: what might be committed, by what honest replicas sent and the traitor could
 //! say, is extended by every later vote; nothing is committed that is not proven; nobody votes twice or after it left.
 
+mod all;
 mod local;
 mod messages;
 mod properties;
@@ -20,5 +21,6 @@ mod scope;
 mod search;
 mod traitor;
 
+pub use all::Explorations;
 pub use scope::{Phase, Scope};
 pub use search::{Layer, Part, explore};
