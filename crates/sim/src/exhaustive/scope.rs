@@ -12,53 +12,68 @@ pub struct Scope {
     pub phases: Vec<Phase>,
     /// How many blocks the traitor has above each other in view 0, 1 or 2.
     pub depth: u8,
-    /// Most states after a phase; beyond it the exploration says that it is not complete, and ends.
-    pub states_max: usize,
+    /// For how many seconds; an exploration that is not done then says so.
+    pub seconds_max: u64,
 }
 
 /// What honest replicas may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Proposals of a view. A traitor that leads view 0 has two for each height; a later view it may open on whatever some
-    /// certificate selects, twice each, and on what that certificate does not select.
+    /// None, one or two of the proposals of a view, in any order. A traitor that leads view 0 has two for each height; a
+    /// later view it may open on whatever some certificate selects, twice each, and on what that certificate does not select.
     Propose(u64),
-    /// Votes of a view: the traitor has one for every block that an honest replica voted for.
+    /// Any of the votes of a view, in any order: the traitor has one for every block that an honest replica voted for.
     Vote(u64),
-    /// Commit votes of a view, as votes.
-    Commit(u64),
-    /// Their view timers run out, or not.
+    /// All votes of a view or none.
+    Votes(u64),
+    /// All commit votes of a view or none: the traitor has one for every block that an honest replica voted for.
+    Commits(u64),
+    /// The view timer runs out or does not.
     Timeout,
-    /// View changes for a view: the traitor has one for each certificate that votes allow, with each claim above it. Who is
-    /// not to lead the view gets the first of them alone, as its own certificate does not depend on it.
+    /// The view timer runs out, if it runs.
+    Timeouts,
+    /// For who is to lead the view, any of the view changes for it, in any order: the traitor has one for each certificate
+    /// that votes allow, with each claim above it. For the others, to whom it matters only that there are enough, all honest
+    /// ones with the first of the traitor's, or none.
     ViewChange(u64),
-    /// Questions for blocks and proofs.
+    /// All questions for blocks and proofs, or none.
     Fetch,
-    /// Answers; the traitor may answer what it was asked.
+    /// All answers, or none; the traitor answers what it was asked.
     Data,
     /// One message of any kind or one timeout at a time, in any order, so many times.
     Any(u8),
 }
 
-/// Most states after a phase, unless a scope says otherwise.
-const STATES_MAX: usize = 4_000_000;
+/// Unless a scope says otherwise.
+const SECONDS_MAX: u64 = 30;
+/// Steps in any order of the long run.
+const ANY_STEPS: u8 = 9;
 
 impl Scope {
-    /// Two views under these primaries, votes and commits of the first included.
+    /// One view under this primary, with votes that come before and after view changes, and any order of them.
+    #[must_use]
+    pub fn one_view(primary: u16) -> Self {
+        Self::of(&[primary], vec![Phase::Propose(0), Phase::Vote(0), Phase::Timeout, Phase::Vote(0)])
+    }
+
+    /// Two views under these primaries, up to the commit of the second one's first block. Votes of the first view are not
+    /// delivered: whoever knows that something is committed is more careful, and nothing wrong needs it.
     #[must_use]
     pub fn two_views(primaries: [u16; 2]) -> Self {
-        let mut phases = vec![Phase::Propose(0), Phase::Vote(0), Phase::Timeout];
+        let mut phases = vec![Phase::Propose(0), Phase::Timeout];
         phases.extend(opening(1));
+        phases.extend([Phase::Votes(1), Phase::Commits(1)]);
         Self::of(&primaries, phases)
     }
 
-    /// Three views under these primaries. Of the first view only proposals, and of the second no commit votes are
-    /// delivered: what a replica knows to be committed makes it more careful, and is not needed to be wrong.
+    /// Three views under these primaries, up to the votes for the third one's first block. Everybody leaves the views at
+    /// their ends; whoever is not heard has as good as stayed.
     #[must_use]
     pub fn three_views(primaries: [u16; 3]) -> Self {
-        let mut phases = vec![Phase::Propose(0), Phase::Timeout];
+        let mut phases = vec![Phase::Propose(0), Phase::Timeouts];
         phases.extend(opening(1));
-        phases.extend([Phase::Vote(1), Phase::Timeout]);
+        phases.extend([Phase::Votes(1), Phase::Timeouts]);
         phases.extend(opening(2));
         Self::of(&primaries, phases)
     }
@@ -70,33 +85,36 @@ impl Scope {
     }
 
     fn of(primaries: &[u16], phases: Vec<Phase>) -> Self {
-        Self { primaries: primaries.to_vec(), phases, depth: 1, states_max: STATES_MAX }
+        Self { primaries: primaries.to_vec(), phases, depth: 1, seconds_max: SECONDS_MAX }
     }
 
-    /// Every exploration of the long run, with its name. Honest replicas that have not led yet are alike: of views that
+    /// Every exploration of the long run, with its name. Honest replicas that have not led yet are alike: of scopes that
     /// differ in their names alone there is one.
     #[must_use]
     pub fn all() -> Vec<(String, Self)> {
-        let name = |kind: &str, primaries: &[u16]| {
-            let primaries: Vec<String> = primaries.iter().map(u16::to_string).collect();
-            format!("{kind} {}", primaries.join("-"))
-        };
-        let mut all = Vec::new();
+        let deep = |scope| Self { depth: 2, ..scope };
+        let mut scopes = vec![
+            ("one view", Self::one_view(0)),
+            ("one view", Self::one_view(1)),
+            ("one view, two blocks", deep(Self::one_view(0))),
+        ];
         for primaries in leaders::<2>() {
-            all.push((name("two views", &primaries), Self::two_views(primaries)));
-            let deep = Self { depth: 2, ..Self::two_views(primaries) };
-            all.push((name("two views, two blocks", &primaries), deep));
-            all.push((name("any order", &primaries), Self::any_order(primaries, ANY_STEPS)));
+            scopes.push(("two views", Self::two_views(primaries)));
+            if primaries[0] == 0 {
+                scopes.push(("two views, two blocks", deep(Self::two_views(primaries))));
+            }
+            scopes.push(("any order", Self::any_order(primaries, ANY_STEPS)));
         }
-        for primaries in leaders::<3>() {
-            all.push((name("three views", &primaries), Self::three_views(primaries)));
-        }
-        all
+        scopes.extend(
+            leaders::<3>().into_iter().map(|primaries| ("three views", Self::three_views(primaries))),
+        );
+        let name = |(kind, scope): (&str, Self)| {
+            let primaries: Vec<String> = scope.primaries.iter().map(u16::to_string).collect();
+            (format!("{kind} {}", primaries.join("-")), scope)
+        };
+        scopes.into_iter().map(name).collect()
     }
 }
-
-/// Steps in any order of the long run.
-const ANY_STEPS: u8 = 9;
 
 /// How a view begins.
 fn opening(view: u64) -> [Phase; 6] {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use quorate_consensus::Timing;
 use quorate_types::message::Message;
-use quorate_types::{Bundle, Digest, ProtocolParameters, ReplicaId, RequestNumber, SessionId};
+use quorate_types::{Bundle, Digest, ProtocolParameters, ReplicaId, RequestNumber, SessionId, View};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
@@ -22,7 +22,8 @@ use crate::setup::{Crypto, Setup};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
-    /// How many states of the whole there were after each phase.
+    /// How many states of the whole there were after each phase. Large sets are gone through slice by slice, and a state
+    /// that two slices lead to counts twice.
     pub layers: Vec<Layer>,
     /// How many states of single machines.
     pub machine_states: u64,
@@ -32,7 +33,7 @@ pub struct Part {
     pub messages: u64,
     /// Seconds.
     pub seconds: f64,
-    /// Whether every phase was gone through as a whole.
+    /// Whether all states of all phases were found.
     pub is_complete: bool,
     /// What was broken, and how each replica came to it.
     pub violation: Option<Vec<String>>,
@@ -68,28 +69,29 @@ struct Search {
     sent_of: Vec<u32>,
     judged: HashSet<[u32; 3]>,
     said: HashMap<(Phase, [u32; 3]), Rc<Vec<MessageId>>>,
-    reached: HashMap<(LocalId, Rc<Vec<Step>>), Rc<Vec<LocalId>>>,
+    reached: HashMap<(LocalId, Rc<Vec<Step>>, Choice), Rc<Vec<LocalId>>>,
     violation: Option<Vec<String>>,
+    /// When it ends in any case.
+    end: Instant,
 }
 
-/// Explores a scope until a property is broken, it is done, or it has too many states.
+/// How many of the steps that are allowed a replica takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Choice {
+    /// So many at most, in any order.
+    AtMost(usize),
+    AllOrNone,
+    All,
+}
+
+/// Explores a scope until a property is broken, it is done, or the time is over.
 #[must_use]
 pub fn explore(scope: &Scope) -> Part {
     let begin = Instant::now();
-    let (mut search, first) = Search::new(scope);
-    let mut part = Part { is_complete: true, ..Part::default() };
-    let mut states = vec![first];
-    for phase in &scope.phases {
-        let is_whole = match *phase {
-            Phase::Any(steps) => search.any_order(&mut states, steps, scope),
-            phase => search.pass(&mut states, phase, scope.states_max),
-        };
-        part.layers.push(Layer { phase: *phase, states: states.len() as u64 });
-        part.is_complete &= is_whole;
-        if !is_whole || search.violation.is_some() {
-            break;
-        }
-    }
+    let (mut search, first) = Search::new(scope, begin + Duration::from_secs(scope.seconds_max));
+    let mut part = Part::default();
+    part.layers.extend(scope.phases.iter().map(|phase| Layer { phase: *phase, states: 0 }));
+    part.is_complete = search.go(vec![first], &scope.phases, &mut part.layers);
     part.machine_states = search.locals.len() as u64;
     part.steps = search.steps.len() as u64;
     part.messages = search.messages.len() as u64;
@@ -98,8 +100,11 @@ pub fn explore(scope: &Scope) -> Part {
     part
 }
 
+/// Most states that are gone through at a time.
+const SLICE: usize = 20_000;
+
 impl Search {
-    fn new(scope: &Scope) -> (Self, Whole) {
+    fn new(scope: &Scope, end: Instant) -> (Self, Whole) {
         let parameters = ProtocolParameters {
             clock_bound_ms: REST.as_millis() as u64,
             session_open_max_ms: REST.as_millis() as u64,
@@ -130,85 +135,103 @@ impl Search {
             said: HashMap::new(),
             reached: HashMap::new(),
             violation: None,
+            end,
         };
         let numbers: Vec<LocalId> =
             machines.into_iter().map(|machine| search.number(machine, None)).collect();
         (search, [numbers[0], numbers[1], numbers[2]])
     }
 
-    /// Lets each replica in turn get what the phase allows. Gives whether all states are there.
-    fn pass(&mut self, states: &mut Vec<Whole>, phase: Phase, states_max: usize) -> bool {
-        for replica in 0..3 {
-            let mut next: Vec<Whole> = Vec::with_capacity(states.len());
-            for state in states.iter() {
-                let steps = self.allowed(phase, state, replica);
-                for reached in self.reach(state[replica], steps).iter() {
-                    let mut after = *state;
-                    after[replica] = *reached;
-                    next.push(after);
-                }
-                if next.len() > 2 * states_max {
-                    unite(&mut next);
-                    if next.len() > states_max {
-                        return self.judge_all(states) && false;
-                    }
-                }
-            }
-            unite(&mut next);
-            *states = next;
-            if !self.judge_all(states) {
-                return true;
-            }
-        }
-        states.len() <= states_max
-    }
-
-    /// One input of any kind at a time. Gives whether all states are there.
-    fn any_order(&mut self, states: &mut Vec<Whole>, steps: u8, scope: &Scope) -> bool {
-        let views = scope.primaries.len() as u64;
-        let of_view = |view| [Phase::Propose(view), Phase::Vote(view), Phase::Commit(view)];
-        let mut phases: Vec<Phase> = (0..views).flat_map(of_view).collect();
-        phases.extend((1..views).map(Phase::ViewChange));
-        phases.extend([Phase::Timeout, Phase::Fetch, Phase::Data]);
-        let mut seen: HashSet<Whole> = states.iter().copied().collect();
-        let mut edge = states.clone();
-        for _ in 0..steps {
-            let mut next = Vec::new();
-            for state in &edge {
-                for phase in &phases {
-                    for replica in 0..3 {
-                        for step in self.allowed(*phase, state, replica).iter() {
-                            let mut after = *state;
-                            after[replica] = self.step(state[replica], *step);
-                            if seen.insert(after) {
-                                next.push(after);
-                            }
-                        }
-                    }
-                }
-                if seen.len() > scope.states_max {
-                    return self.judge_all(&next) && false;
-                }
-            }
-            edge = next;
-            states.extend(&edge);
-            if !self.judge_all(&edge) {
-                return true;
+    /// Goes through the phases, slice by slice. Gives whether all states were found before the time was over and nothing
+    /// was broken.
+    fn go(&mut self, states: Vec<Whole>, phases: &[Phase], layers: &mut [Layer]) -> bool {
+        let (Some((phase, phases)), Some((layer, layers))) = (phases.split_first(), layers.split_first_mut())
+        else {
+            return true;
+        };
+        for slice in states.chunks(SLICE) {
+            let next = match *phase {
+                Phase::Any(steps) => self.any_order(slice, steps),
+                phase => self.pass(slice, phase),
+            };
+            let Some(next) = next else { return false };
+            layer.states += next.len() as u64;
+            if !self.go(next, phases, layers) {
+                return false;
             }
         }
         true
     }
 
+    /// Lets each replica in turn get what the phase allows. `None` if the time is over or something is broken.
+    fn pass(&mut self, states: &[Whole], phase: Phase) -> Option<Vec<Whole>> {
+        let mut states = states.to_vec();
+        for replica in 0..3 {
+            let mut next: Vec<Whole> = Vec::with_capacity(states.len());
+            for state in &states {
+                let steps = self.allowed(phase, state, replica);
+                let choice = self.choice(phase, replica);
+                for reached in self.reach(state[replica], steps, choice).iter() {
+                    let mut after = *state;
+                    after[replica] = *reached;
+                    next.push(after);
+                }
+            }
+            next.sort_unstable();
+            next.dedup();
+            states = next;
+            if !self.judge_all(&states) {
+                return None;
+            }
+        }
+        Some(states)
+    }
+
+    /// One input of any kind at a time. `None` as in [`Self::pass`].
+    fn any_order(&mut self, states: &[Whole], steps: u8) -> Option<Vec<Whole>> {
+        let views = self.setup.first_primaries.len() as u64;
+        let of_view = |view| [Phase::Propose(view), Phase::Vote(view), Phase::Commits(view)];
+        let mut phases: Vec<Phase> = (0..views).flat_map(of_view).collect();
+        phases.extend((1..views).map(Phase::ViewChange));
+        phases.extend([Phase::Timeout, Phase::Fetch, Phase::Data]);
+        let mut seen: HashSet<Whole> = states.iter().copied().collect();
+        let mut edge = states.to_vec();
+        for _ in 0..steps {
+            let mut next = Vec::new();
+            for state in &edge {
+                for (phase, replica) in
+                    phases.iter().flat_map(|phase| (0..3).map(move |replica| (phase, replica)))
+                {
+                    for step in self.allowed(*phase, state, replica).iter() {
+                        let mut after = *state;
+                        after[replica] = self.step(state[replica], *step);
+                        if seen.insert(after) {
+                            next.push(after);
+                        }
+                    }
+                }
+                if Instant::now() > self.end {
+                    return None;
+                }
+            }
+            if !self.judge_all(&next) {
+                return None;
+            }
+            edge = next;
+        }
+        Some(seen.into_iter().collect())
+    }
+
     /// What a replica may get in a phase.
     fn allowed(&mut self, phase: Phase, state: &Whole, replica: usize) -> Rc<Vec<Step>> {
-        if phase == Phase::Timeout {
+        if matches!(phase, Phase::Timeout | Phase::Timeouts) {
             let can = self.locals[state[replica] as usize].can_time_out();
             return Rc::new(if can { vec![Step::Timeout] } else { Vec::new() });
         }
         let id = ReplicaId(replica as u16 + 1);
         let said = self.said(phase, state);
         // Certificates for itself are all that a backup needs of view changes.
-        let is_backup = matches!(phase, Phase::ViewChange(view) if self.setup.membership.primary(quorate_types::View(view)) != id);
+        let is_backup = self.is_backup(phase, id);
         let mut is_first = true;
         let mut steps = Vec::new();
         for number in said.iter() {
@@ -242,28 +265,64 @@ impl Search {
         said
     }
 
-    /// All states that any of the steps lead to, in any order.
-    fn reach(&mut self, from: LocalId, steps: Rc<Vec<Step>>) -> Rc<Vec<LocalId>> {
-        let key = (from, steps);
+    /// How much of what is allowed a replica gets.
+    fn choice(&self, phase: Phase, replica: usize) -> Choice {
+        match phase {
+            Phase::Propose(_) => Choice::AtMost(2),
+            Phase::Timeouts => Choice::All,
+            Phase::Votes(_) | Phase::Commits(_) | Phase::Fetch | Phase::Data => Choice::AllOrNone,
+            Phase::ViewChange(_) if self.is_backup(phase, ReplicaId(replica as u16 + 1)) => Choice::AllOrNone,
+            Phase::Vote(_) | Phase::Timeout | Phase::ViewChange(_) | Phase::Any(_) => {
+                Choice::AtMost(usize::MAX)
+            }
+        }
+    }
+
+    fn is_backup(&self, phase: Phase, id: ReplicaId) -> bool {
+        matches!(phase, Phase::ViewChange(view) if self.setup.membership.primary(View(view)) != id)
+    }
+
+    /// All states that the steps lead to.
+    fn reach(&mut self, from: LocalId, steps: Rc<Vec<Step>>, choice: Choice) -> Rc<Vec<LocalId>> {
+        let key = (from, steps, choice);
         if let Some(reached) = self.reached.get(&key) {
             return Rc::clone(reached);
         }
-        let (mut reached, mut next) = (vec![from], 0);
-        while let Some(state) = reached.get(next).copied() {
-            for step in key.1.iter() {
-                // A timer that was set again belongs to the next phase.
-                if *step == Step::Timeout && state != from {
-                    continue;
-                }
-                let after = self.step(state, *step);
-                if !reached.contains(&after) {
-                    reached.push(after);
-                }
-            }
-            next += 1;
-        }
+        let steps = &key.1;
+        let all = |search: &mut Self| steps.iter().fold(from, |state, step| search.step(state, *step));
+        let mut reached = match choice {
+            Choice::All => vec![all(self)],
+            Choice::AllOrNone => vec![from, all(self)],
+            Choice::AtMost(count) => self.reach_in_any_order(from, steps, count),
+        };
+        reached.dedup();
         let reached = Rc::new(reached);
         self.reached.insert(key, Rc::clone(&reached));
+        reached
+    }
+
+    fn reach_in_any_order(&mut self, from: LocalId, steps: &[Step], count: usize) -> Vec<LocalId> {
+        let (mut reached, mut begin) = (vec![from], 0);
+        for _ in 0..count {
+            let end = reached.len();
+            for place in begin..end {
+                for step in steps {
+                    // A timer that was set again belongs to the next phase.
+                    let after = if *step == Step::Timeout && place > 0 {
+                        from
+                    } else {
+                        self.step(reached[place], *step)
+                    };
+                    if !reached.contains(&after) {
+                        reached.push(after);
+                    }
+                }
+            }
+            if reached.len() == end {
+                break;
+            }
+            begin = end;
+        }
         reached
     }
 
@@ -291,8 +350,11 @@ impl Search {
         number
     }
 
-    /// Whether the properties hold in all of these states.
+    /// Whether the properties hold in all of these states, and there is time left.
     fn judge_all(&mut self, states: &[Whole]) -> bool {
+        if Instant::now() > self.end {
+            return false;
+        }
         for state in states {
             if !self.judged.insert(state.map(|local| self.facts_of[local as usize])) {
                 continue;
@@ -328,17 +390,12 @@ impl Search {
     }
 }
 
-fn unite(states: &mut Vec<Whole>) {
-    states.sort_unstable();
-    states.dedup();
-}
-
 /// Whether a message belongs to a phase.
 fn is_of(phase: Phase, message: &Message) -> bool {
     match (phase, message) {
         (Phase::Propose(view), Message::Propose(propose)) => propose.header.header.view.0 == view,
-        (Phase::Vote(view), Message::Vote(vote)) => vote.vote.view.0 == view,
-        (Phase::Commit(view), Message::Commit(commit)) => commit.vote.view.0 == view,
+        (Phase::Vote(view) | Phase::Votes(view), Message::Vote(vote)) => vote.vote.view.0 == view,
+        (Phase::Commits(view), Message::Commit(commit)) => commit.vote.view.0 == view,
         (Phase::ViewChange(view), Message::ViewChange(change)) => change.new_view.0 == view,
         (Phase::Fetch, Message::Fetch(_)) | (Phase::Data, Message::Data(_)) => true,
         _ => false,

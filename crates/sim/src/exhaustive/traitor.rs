@@ -72,14 +72,14 @@ impl Traitor {
         let known = Known::of(sent, messages);
         let said: Vec<(Option<ReplicaId>, Message)> = match phase {
             Phase::Propose(view) => to_all(self.proposals(View(view), &known, messages)),
-            Phase::Vote(view) => to_all(self.votes(View(view), &known)),
-            Phase::Commit(view) => to_all(Self::commits(View(view), &known)),
+            Phase::Vote(view) | Phase::Votes(view) => to_all(self.votes(View(view), &known)),
+            Phase::Commits(view) => to_all(Self::commits(View(view), &known)),
             Phase::ViewChange(view) => {
                 let changes = self.view_changes(View(view), &known, messages).into_iter();
                 to_all(changes.map(|change| Message::ViewChange(Arc::new(change))).collect())
             }
             Phase::Data => self.answers(&known, messages),
-            Phase::Timeout | Phase::Fetch | Phase::Any(_) => Vec::new(),
+            Phase::Timeout | Phase::Timeouts | Phase::Fetch | Phase::Any(_) => Vec::new(),
         };
         said.into_iter().map(|(to, message)| messages.number(Sent { from: TRAITOR, to, message })).collect()
     }
