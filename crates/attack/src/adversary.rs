@@ -2,7 +2,7 @@
 //! what it likes with the keys that it has.
 
 use bytes::Bytes;
-use quorate_consensus::{Action, Config, Input, Recipients, ReplicaStatus, Timing};
+use quorate_consensus::{Action, Config, Input, Recipients, Replica, ReplicaStatus, Timing};
 use quorate_types::message::{Message, ReplicaMessage};
 use quorate_types::{
     ClusterId, Membership, ProtocolParameters, PublicKey, Quorums, ReplicaId, SecretKey, Signature,
@@ -28,6 +28,11 @@ pub trait Adversary: Send + std::fmt::Debug {
     fn on_receive(&mut self, cx: &mut Cx<'_>, from: ReplicaId, message: &Message) -> Verdict {
         let _ = (cx, from, message);
         Verdict::Deliver
+    }
+
+    /// Something else than a message or a timeout happened to the honest machine, which gets it in any case.
+    fn on_input(&mut self, cx: &mut Cx<'_>, input: &Input) {
+        let _ = (cx, input);
     }
 
     /// The honest machine wants to tell a client something.
@@ -123,6 +128,8 @@ pub enum Verdict {
 pub struct Cx<'a> {
     pub(crate) now: Time,
     pub(crate) status: ReplicaStatus,
+    /// The honest machine, but where a test acts in its place.
+    pub(crate) machine: Option<&'a Replica>,
     pub(crate) config: &'a Config,
     pub(crate) colluders: &'a [(ReplicaId, SecretKey)],
     pub(crate) random: &'a mut ChaCha8Rng,

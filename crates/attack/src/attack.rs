@@ -216,6 +216,8 @@ attacks! {
         "Sends messages that are wrong by one in view, height or digest, old ones, or none, in a few rounds.";
     AnyBytes = "any_bytes", a::any_bytes(),
         "Sends messages of arbitrary content, as far as they can be read.";
+    Twins = "twins", a::twins(),
+        "Runs two honest machines with one key, each of which talks with a part of the replicas.";
 }
 
 impl Attack {

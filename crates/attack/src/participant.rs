@@ -26,6 +26,22 @@ pub struct Participant {
     is_deviation: bool,
 }
 
+/// The honest machine as an adversary finds it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Machine<'a> {
+    pub(crate) status: ReplicaStatus,
+    /// When its own time comes.
+    pub(crate) due: Option<Time>,
+    /// The machine itself, but where a test acts in its place.
+    pub(crate) replica: Option<&'a Replica>,
+}
+
+impl<'a> Machine<'a> {
+    fn of(replica: &'a Replica) -> Self {
+        Self { status: replica.status(), due: replica.poll_timeout(), replica: Some(replica) }
+    }
+}
+
 /// What stands between a traitor's honest machine and the world.
 #[derive(Debug)]
 pub(crate) struct Byzantine {
@@ -86,10 +102,9 @@ impl Participant {
         let Some(byzantine) = &mut self.byzantine else {
             return self.replica.handle(now, input);
         };
-        let machine = (self.replica.status(), self.replica.poll_timeout());
         let Some(input) = byzantine.excuse(input) else { return };
         let (fired, is_late) = (byzantine.fired, byzantine.delayed.due().is_some_and(|due| due <= now));
-        let is_heard = byzantine.take(now, machine, &mut self.out, &input);
+        let is_heard = byzantine.take(now, Machine::of(&self.replica), &mut self.out, &input);
         self.is_deviation = is_late || byzantine.fired > fired;
         if is_heard {
             self.replica.handle(now, input);
@@ -105,7 +120,7 @@ impl Participant {
             let Some(byzantine) = &mut self.byzantine else { return self.replica.poll_action() };
             if let Some(action) = self.replica.poll_action() {
                 let fired = byzantine.fired;
-                byzantine.pass(self.now, self.replica.status(), &mut self.out, action);
+                byzantine.pass(self.now, Machine::of(&self.replica), &mut self.out, action);
                 self.is_deviation = byzantine.fired > fired;
             } else {
                 self.replica.handle(self.now, byzantine.inputs.pop_front()?);
@@ -194,12 +209,11 @@ impl Byzantine {
         Some(Input::Message(Authenticated::from_channel(from, message)))
     }
 
-    /// Lets the adversary act on an input; says whether the machine gets it. `due` is when the
-    /// machine's own time comes.
+    /// Lets the adversary act on an input; says whether the machine gets it.
     pub(crate) fn take(
         &mut self,
         now: Time,
-        (status, due): (ReplicaStatus, Option<Time>),
+        machine: Machine<'_>,
         out: &mut VecDeque<Action>,
         input: &Input,
     ) -> bool {
@@ -208,19 +222,22 @@ impl Byzantine {
             out.push_back(Action::Send(Recipients::One(to), message));
         }
         if self.adversary.poll_timeout().is_some_and(|due| due <= now) {
-            self.act(now, status, out, |adversary, cx| adversary.on_timeout(cx));
+            self.act(now, machine, out, |adversary, cx| adversary.on_timeout(cx));
         }
         match input {
             // The driver cannot know whose time has come.
-            Input::Timeout => !is_due || due.is_some_and(|due| due <= now),
+            Input::Timeout => !is_due || machine.due.is_some_and(|due| due <= now),
             Input::Message(message) => {
                 let (from, message) = (message.sender(), message.value());
                 let receive = |adversary: &mut dyn Adversary, cx: &mut Cx<'_>| {
                     adversary.on_receive(cx, from, message) == Verdict::Deliver
                 };
-                self.act(now, status, out, receive)
+                self.act(now, machine, out, receive)
             }
-            _ => true,
+            other => {
+                self.act(now, machine, out, |adversary, cx| adversary.on_input(cx, other));
+                true
+            }
         }
     }
 
@@ -228,17 +245,17 @@ impl Byzantine {
     pub(crate) fn pass(
         &mut self,
         now: Time,
-        status: ReplicaStatus,
+        machine: Machine<'_>,
         out: &mut VecDeque<Action>,
         action: Action,
     ) {
         match action {
             Action::Send(Recipients::One(to), message) => {
-                self.act(now, status, out, |adversary, cx| adversary.on_send(cx, to, message));
+                self.act(now, machine, out, |adversary, cx| adversary.on_send(cx, to, message));
             }
             Action::Send(Recipients::All, message) => {
                 let before = out.len();
-                self.act(now, status, out, |adversary, cx| {
+                self.act(now, machine, out, |adversary, cx| {
                     for to in cx.others() {
                         adversary.on_send(cx, to, message.clone());
                     }
@@ -246,7 +263,7 @@ impl Byzantine {
                 self.join_broadcast(out, before, message);
             }
             Action::Reply(client, message) => {
-                self.act(now, status, out, |adversary, cx| adversary.on_reply(cx, client, message));
+                self.act(now, machine, out, |adversary, cx| adversary.on_reply(cx, client, message));
             }
             other => out.push_back(other),
         }
@@ -270,13 +287,14 @@ impl Byzantine {
     fn act<R>(
         &mut self,
         now: Time,
-        status: ReplicaStatus,
+        machine: Machine<'_>,
         out: &mut VecDeque<Action>,
         act: impl FnOnce(&mut dyn Adversary, &mut Cx<'_>) -> R,
     ) -> R {
         let mut cx = Cx {
             now,
-            status,
+            status: machine.status,
+            machine: machine.replica,
             config: &self.config,
             colluders: &self.colluders,
             random: &mut self.random,

@@ -5,6 +5,10 @@ mod failure;
 mod matrix;
 mod replay;
 
+mod exhaustive;
+mod progress;
+mod twins;
+
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -53,6 +57,13 @@ pub(crate) struct Simulate {
     /// How many seconds a plan that breaks a property is shrunk at most.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     shrink: u64,
+    #[command(flatten)]
+    twins: twins::Twins,
+    #[command(flatten)]
+    exhaustive: exhaustive::Exhaustive,
+    /// Keeps the progress of an exploration in this file, and goes on from it.
+    #[arg(long, value_name = "FILE")]
+    progress: Option<PathBuf>,
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -90,6 +101,13 @@ struct Summary {
 impl Simulate {
     /// Runs the seeds; the exit code is 1 if a property broke.
     pub(crate) fn run(&self) -> Result<ExitCode> {
+        if let Some(code) = self.twins.run(self.progress.as_deref(), self.json)? {
+            return Ok(code);
+        }
+        if let Some(code) = self.exhaustive.run(self.progress.as_deref(), self.json)? {
+            return Ok(code);
+        }
+        let attacks = self.attacks()?;
         let out = &mut std::io::stdout().lock();
         let by_variable = || std::env::var_os(PLAN).filter(|path| !path.is_empty()).map(PathBuf::from);
         if let Some(path) = self.plan.clone().or_else(by_variable) {

@@ -48,7 +48,7 @@ impl Block {
 }
 
 /// All blocks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Blocks {
     /// The committed block on which the held ones stand; its header unless it is genesis.
     base: (BlockId, Option<Verified<SignedHeader>>),

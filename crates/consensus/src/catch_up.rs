@@ -19,7 +19,7 @@ use crate::select::BlockId;
 const PERIODS_FOR_BLOCKS: u32 = 4;
 
 /// Where a laggard stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CatchUp {
     /// The highest block that is proven to be committed.
     target: Option<(BlockId, CommitRule)>,

@@ -13,7 +13,7 @@ const CANDIDATES_MAX: usize = 256;
 const LINKS_KEPT: u64 = 128;
 
 /// The blocks of the present view.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Chain {
     /// The height of the view's first block R_v, once its certificate showed it. Genesis is R_0.
     pub(crate) first: Option<Height>,

@@ -27,7 +27,7 @@ const PENDING_MAX: usize = 2;
 const RESULTS_KEPT: usize = 64;
 
 /// Checkpoint votes and the stable checkpoint.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Checkpoints {
     /// The newest certificates: the last one is that of the stable checkpoint.
     certificates: BTreeMap<Height, Verified<Arc<CheckpointCertificate>>>,

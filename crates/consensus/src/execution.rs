@@ -20,7 +20,7 @@ const IN_EXECUTION_MAX: usize = 64;
 const REPLY_FRAME_BYTES_MAX: usize = 1 << 20;
 
 /// A block that the state machine works on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Running {
     height: Height,
     requests: Vec<(SessionId, RequestNumber)>,
@@ -28,7 +28,7 @@ struct Running {
 }
 
 /// Session table, and how far blocks were handed out and came back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Executor {
     sessions: SessionTable,
     dispatched: Height,

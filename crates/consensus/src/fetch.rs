@@ -25,7 +25,7 @@ const DELIVERING_TIMEOUTS: u32 = 5;
 const FIRST_WAIT_DIVISOR: u32 = 8;
 
 /// A block that is missing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Want {
     wanted: Time,
     /// Whom it was last asked of, and when.
@@ -36,7 +36,7 @@ struct Want {
 }
 
 /// Everything that was asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Fetches {
     blocks: BTreeMap<BlockId, Want>,
     headers: BTreeMap<BlockId, Time>,

@@ -19,7 +19,7 @@ const LATE_MAX: usize = 4 * FETCH_CHUNKS_MAX;
 const REPEATS_MAX: usize = 1024;
 
 /// What is there and what is missing of a state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Gathering {
     pub(crate) head: Arc<StateHead>,
     pub(crate) header: Verified<SignedHeader>,
@@ -36,7 +36,7 @@ pub(crate) struct Gathering {
     held: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Asked {
     chunk: ChunkId,
     of: Vec<(ReplicaId, Time)>,

@@ -17,7 +17,7 @@ const SNAPSHOTS_ABOVE_MAX: usize = 4;
 const CUTS_BETWEEN: u32 = 2;
 
 /// For whom the cut waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Holds(Vec<Hold>);
 
 #[derive(Clone, Debug, Default)]

@@ -24,7 +24,7 @@ pub(crate) const ABOVE_CERTIFICATE_MAX: u64 = 64;
 pub(crate) const CERTIFY_INTERVAL: u64 = 32;
 
 /// What a primary remembers of its proposals in the present view.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Proposer {
     /// Its last block.
     pub(crate) last: BlockId,

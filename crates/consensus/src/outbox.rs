@@ -12,7 +12,7 @@ use crate::record::Record;
 const WAITING_MAX: usize = 1024;
 
 /// Actions on their way out.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox {
     ready: VecDeque<Action>,
     /// Messages with the sequence number that must be durable before they leave, in rising order.

@@ -45,7 +45,7 @@ impl Known {
 }
 
 /// All peers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Peers {
     known: Vec<Known>,
     clients_verifying: BTreeMap<PublicKey, usize>,

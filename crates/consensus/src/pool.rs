@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::config::Limits;
 
 /// A bundle that waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) bundle: Verified<Bundle>,
     pub(crate) arrived: Time,
@@ -17,7 +17,7 @@ pub(crate) struct Entry {
 }
 
 /// All bundles that wait, in the order of their arrival.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pool {
     entries: BTreeMap<Digest, Entry>,
     arrivals: BTreeMap<u64, Digest>,

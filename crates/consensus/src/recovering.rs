@@ -11,7 +11,7 @@ use crate::record::Record;
 use crate::replica::Replica;
 
 /// What a replica without its disk has heard since it started.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Recovering {
     /// Per peer the highest view that it entered or asked for, when it first told.
     reports: Vec<Option<View>>,

@@ -40,7 +40,9 @@ use crate::waking::Waking;
 /// Give it inputs with [`Replica::handle`], then call [`Replica::poll_action`] until it gives
 /// `None` and perform the actions in order; when the time of [`Replica::poll_timeout`] comes, give
 /// [`Input::Timeout`].
-#[derive(Debug)]
+///
+/// A clone is a second machine with the same key: what only attackers and explorations make.
+#[derive(Clone, Debug)]
 pub struct Replica {
     pub(crate) config: Config,
     pub(crate) now: Time,

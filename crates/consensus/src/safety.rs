@@ -17,7 +17,7 @@ pub(crate) struct LastVote {
 }
 
 /// Certificate, claim and last vote.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Safety {
     high_qc: Verified<Arc<QuorumCertificate>>,
     /// Every header from above `high_qc` to the last vote in its view. It is kept while votes of

@@ -18,7 +18,7 @@ const CHUNKS_WAITING_MAX: usize = 512;
 const CHUNKS_READ_MAX: usize = 32;
 
 /// What peers wait for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Serving {
     queues: Vec<VecDeque<Digest>>,
     /// Chunks that are being read, for all peers.

@@ -32,7 +32,7 @@ const LIAR_TIMEOUTS: u32 = 600;
 const IDLE_TIMEOUTS: u32 = 4;
 
 /// The state that is being fetched.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Transfer {
     certificate: Verified<Arc<CheckpointCertificate>>,
     stage: Stage,
@@ -42,7 +42,7 @@ pub(crate) struct Transfer {
     told: Vec<bool>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Stage {
     /// The head is asked for, one peer after the other.
     Head { asked: Option<Time>, tries: usize, of: Vec<ReplicaId> },

@@ -40,7 +40,7 @@ impl Timer {
 }
 
 /// One deadline per timer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Timers([Option<Time>; Timer::ALL.len()]);
 
 impl Timers {

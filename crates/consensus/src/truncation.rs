@@ -13,7 +13,7 @@ use crate::record::{Record, Summary};
 use crate::replica::Replica;
 
 /// How far the log was cut, and a cut that waits for its summary.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Truncation {
     /// The checkpoint at which it was cut last. Its snapshot is kept until the cut after the next.
     last: Height,

@@ -20,7 +20,7 @@ use crate::view_timer::Patience;
 pub(crate) const VIEW_CHANGES_KEPT: usize = 8;
 
 /// Views, view changes and the view timer's length.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ViewState {
     /// The view that was entered.
     pub(crate) entered: View,

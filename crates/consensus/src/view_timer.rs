@@ -17,7 +17,7 @@ const BLOCKS_TO_HALVE: u64 = 100;
 const ROUND_TRIPS_PER_VIEW: u32 = 10;
 
 /// What the view timer's length and the fairness clock depend on.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Patience {
     failures: u32,
     blocks_since: u64,

@@ -67,7 +67,7 @@ impl Ballot {
 }
 
 /// All votes and commit votes that count.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tally {
     view: View,
     present: Vec<Ballot>,

@@ -14,7 +14,7 @@ use crate::recovering::Recovering;
 use crate::replica::Replica;
 
 /// Whom a replica heard since it started.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Waking {
     heard: Vec<bool>,
     /// When each peer was last asked for another status.

@@ -70,6 +70,12 @@ impl Chain {
         (0..u32::try_from(self.blocks.len()).unwrap_or(u32::MAX)).map(BlockRef)
     }
 
+    /// For how many heights of a view there are several blocks.
+    #[must_use]
+    pub fn forks(&self) -> usize {
+        self.by_place.values().filter(|blocks| blocks.len() > 1).count()
+    }
+
     /// Notes a header; the same header twice is one block.
     pub fn note(&mut self, header: &Header) -> BlockRef {
         if let Some(block) = self.find_header(header) {

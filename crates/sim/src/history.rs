@@ -32,6 +32,8 @@ pub struct History {
     pub setup: Arc<Setup>,
     /// What is replicated, for oracles with a state machine of their own.
     pub application: ApplicationFactory,
+    /// Who leads the first views, where that is not v mod n.
+    pub first_primaries: Vec<ReplicaId>,
 }
 
 /// What is known of one replica.
@@ -111,6 +113,7 @@ impl History {
             proven: BTreeMap::new(),
             setup,
             application,
+            first_primaries: Vec::new(),
         }
     }
 
@@ -127,7 +130,9 @@ impl History {
     /// The primary of a view.
     #[must_use]
     pub fn primary(&self, view: View) -> ReplicaId {
-        ReplicaId(u16::try_from(view.0 % u64::from(self.thresholds.n)).unwrap_or(u16::MAX))
+        let position = || u16::try_from(view.0 % u64::from(self.thresholds.n)).unwrap_or(u16::MAX);
+        let first = self.first_primaries.get(view.0 as usize);
+        first.copied().unwrap_or_else(|| ReplicaId(position()))
     }
     /// Whether so many could have said what these honest replicas said, with every Byzantine one.
     #[must_use]

@@ -42,6 +42,7 @@ pub mod linearizability;
 mod observe;
 
 mod campaign;
+mod closing;
 mod episodes;
 mod panics;
 mod plan;
@@ -53,6 +54,8 @@ mod validate;
 pub mod shrink;
 
 pub mod lab;
+pub mod exhaustive;
+pub mod twins;
 
 pub use audit::Audit;
 pub use campaign::{AttackTotals, Campaign, Totals};

@@ -14,7 +14,7 @@ use crate::chart::Chart;
 use crate::coverage::Coverage;
 use crate::faults::Fault;
 use crate::host::Host;
-use crate::observe::{Observation, Violation};
+use crate::observe::Violation;
 use crate::panics::catch_quietly;
 use crate::plan::Plan;
 use crate::setup::Setup;
@@ -149,91 +149,12 @@ impl<'a> Run<'a> {
         let healed = healed.map_or(0, |timed| timed.at_us * 1000);
         while self.world.step(healed) {}
         self.world.now = self.world.now.max(healed);
-        let liars = self.world.invariants.history().thresholds.f;
-        let timing = self.world.setup.timing.clone();
-        let bound = |requests| nanos(liveness_bound(&timing, liars, requests));
-        self.complete(healed + bound(self.plan.workload.requests));
-        // Who is behind asks around by status; who asked for a view alone is heard when there is work.
-        self.settle(&timing);
-        self.demand_one(bound(1));
-        self.settle(&timing);
-        self.world.observe(Observation::Settled);
-        self.demand_one(bound(1));
-        self.converge(self.world.now + bound(0));
-        self.world.judge_states();
-    }
-
-    /// Lets every client make one more request.
-    fn demand_one(&mut self, bound: u64) {
-        self.world.demand(1);
-        self.complete(self.world.now + bound);
-    }
-
-    /// Runs until all clients have what they asked for.
-    fn complete(&mut self, deadline: u64) {
-        while !self.world.clients.iter().all(|client| client.is_done()) {
-            if !self.world.step(deadline) {
-                return self.overdue(|world| {
-                    let open = world.clients.iter().map(|client| client.outstanding.len());
-                    format!("requests that are still open, by client: {:?}", open.collect::<Vec<_>>())
-                });
-            }
-        }
-    }
-
-    /// Runs until nothing is open between honest replicas. One that asked for a view alone may wait for
-    /// ever, as long as the others go on without it, so this ends after a while.
-    fn settle(&mut self, timing: &Timing) {
-        let end =
-            self.world.now + nanos(timing.view_timeout_max + timing.status_interval * STATUSES_TO_SETTLE);
-        while !self.is_calm() && self.world.step(end) {}
-    }
-
-    fn is_calm(&self) -> bool {
-        let mut stands = honest(&self.world).map(|replica| {
-            let status = self.world.hosts[replica.index()].status();
-            (status.view, status.asked, status.committed)
-        });
-        stands.next().is_none_or(|first| first.0 == first.1 && stands.all(|other| other == first))
-    }
-
-    /// Runs until all honest replicas are at the same height.
-    fn converge(&mut self, deadline: u64) {
-        while !self.is_converged() {
-            if !self.world.step(deadline) {
-                return self.overdue(|world| {
-                    let heights = honest(world).map(|replica| {
-                        let status = world.hosts[replica.index()].status();
-                        (replica.0, status.executed.0, status.view.0, status.is_recovering)
-                    });
-                    format!(
-                        "honest replicas that differ (replica, executed, view, recovering): {:?}",
-                        heights.collect::<Vec<_>>()
-                    )
-                });
-            }
-        }
-    }
-
-    fn is_converged(&self) -> bool {
-        let mut reached = honest(&self.world).map(|replica| {
-            let status = self.world.hosts[replica.index()].status();
-            (status.executed, status.is_recovering)
-        });
-        let Some(first) = reached.next() else { return true };
-        let highest =
-            honest(&self.world).map(|replica| self.world.hosts[replica.index()].status().committed).max();
-        Some(first.0) == highest && !first.1 && reached.all(|other| other == first)
-    }
-
-    fn overdue(&mut self, what: impl FnOnce(&World) -> String) {
-        let what = what(&self.world);
-        self.world.observe(Observation::Overdue(&what));
+        self.world.close(self.plan.workload.requests);
     }
 
     fn report(self) -> Report {
         let world = self.world;
-        let statuses = || honest(&world).map(|replica| world.hosts[replica.index()].status());
+        let statuses = || world.honest().map(|replica| world.hosts[replica.index()].status());
         let commits = statuses().map(|status| status.committed).max().unwrap_or(Height(0)).0;
         let stable = statuses().map(|status| status.stable).max().unwrap_or(Height(0)).0;
         Report {
@@ -261,12 +182,4 @@ fn deviations(host: &Host) -> impl Iterator<Item = (Attack, u64)> + '_ {
     let attacks: BTreeSet<Attack> =
         host.attack.iter().flat_map(Spec::parts).map(|part| part.attack).collect();
     attacks.into_iter().map(|attack| (attack, host.fired_of(attack.name())))
-}
-
-fn honest(world: &World) -> impl Iterator<Item = ReplicaId> + '_ {
-    world.invariants.history().honest()
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -56,6 +56,10 @@ pub struct Setup {
     pub timing: Timing,
     /// The verifier that every replica's driver uses.
     pub verifier: Verifier,
+    /// Who leads the first views, where that is not v mod n.
+    pub first_primaries: Vec<ReplicaId>,
+    /// Before a client sends to all replicas.
+    client_retry: Duration,
     keys: Vec<SecretKey>,
     client_keys: Vec<SecretKey>,
 }
@@ -89,7 +93,20 @@ impl Setup {
         };
         let membership = Arc::new(genesis.membership().unwrap_or_else(|error| panic!("{error}")));
         let verifier = Verifier::new(Arc::clone(&membership), parameters.clone());
-        Self { membership, parameters, timing, verifier, keys, client_keys }
+        let (first_primaries, client_retry) = (Vec::new(), CLIENT_RETRY_MIN);
+        Self { membership, parameters, timing, verifier, first_primaries, client_retry, keys, client_keys }
+    }
+
+    /// The same with other primaries in the first views, and with clients that send to all replicas after so long.
+    ///
+    /// # Panics
+    /// If a primary is no replica.
+    #[must_use]
+    pub fn exploring(self, first_primaries: Vec<ReplicaId>, client_retry: Duration) -> Self {
+        let membership = (*self.membership).clone().with_first_primaries(first_primaries.clone());
+        let membership = Arc::new(membership);
+        let verifier = Verifier::new(Arc::clone(&membership), self.parameters.clone());
+        Self { membership, verifier, first_primaries, client_retry, ..self }
     }
 
     /// The setup of planned runs, made once per thread.
@@ -141,7 +158,7 @@ impl Setup {
             quorums: self.membership.quorums(),
             nonce,
             parameters: self.parameters.clone(),
-            retry_min: CLIENT_RETRY_MIN,
+            retry_min: self.client_retry,
             deadline: CLIENT_DEADLINE,
             window: 64,
             bundle_max: 8,
@@ -177,7 +194,7 @@ pub fn timing() -> Timing {
     }
 }
 
-/// Before a client sends to all replicas.
+/// Before a client of planned runs sends to all replicas.
 const CLIENT_RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longer than every run: whether a request ends in time is the simulator's to judge.
 const CLIENT_DEADLINE: Duration = Duration::from_secs(3600);

@@ -129,6 +129,7 @@ impl World {
             application,
             setup,
         };
+        world.invariants.set_first_primaries(&world.setup.first_primaries);
         for _ in 0..world.workload.clients {
             world.add_client();
         }

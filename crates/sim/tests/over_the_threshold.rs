@@ -2,8 +2,8 @@
 //! nothing else; one more that lies costs agreement, and that is seen and can be proved.
 
 use quorate_attack::{Adversary, Attack, Cx, Verdict, equivocate_proposals};
-use quorate_sim::invariants::Judged;
 use quorate_sim::Sim;
+use quorate_sim::invariants::Judged;
 use quorate_types::message::{Message, Vote};
 use quorate_types::{ReplicaId, Statement};
 use std::collections::BTreeSet;

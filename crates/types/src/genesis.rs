@@ -160,6 +160,7 @@ impl Genesis {
             scheme: self.scheme,
             keys,
             quorums,
+            first_primaries: Vec::new(),
             genesis_block: Digest::of_parts("quorate genesis block", &[&cluster.0]),
         })
     }
@@ -200,10 +201,26 @@ pub struct Membership {
     scheme: Scheme,
     keys: Vec<(PublicKey, VerifyKey)>,
     quorums: Quorums,
+    /// Who leads the first views; empty outside explorations.
+    first_primaries: Vec<ReplicaId>,
     genesis_block: Digest,
 }
 
 impl Membership {
+    /// The same replicas with other primaries in the first views, so that an exploration of a small scope can let anybody
+    /// lead any view, the same replica twice in a row included. No genesis says so: a real cluster cannot.
+    ///
+    /// # Panics
+    /// If one of them is no member.
+    #[must_use]
+    pub fn with_first_primaries(self, first_primaries: Vec<ReplicaId>) -> Self {
+        assert!(
+            first_primaries.iter().all(|primary| primary.index() < self.keys.len()),
+            "primaries are members"
+        );
+        Self { first_primaries, ..self }
+    }
+
     /// The cluster's identity.
     #[must_use]
     pub const fn cluster(&self) -> ClusterId {
@@ -232,8 +249,9 @@ impl Membership {
     /// The primary of a view: v mod n.
     #[must_use]
     pub fn primary(&self, view: View) -> ReplicaId {
-        let position = view.0 % self.keys.len() as u64;
-        ReplicaId(u16::try_from(position).unwrap_or(0))
+        let first = usize::try_from(view.0).ok().and_then(|view| self.first_primaries.get(view));
+        let position = || u16::try_from(view.0 % self.keys.len() as u64).unwrap_or(0);
+        first.copied().unwrap_or_else(|| ReplicaId(position()))
     }
     /// All replicas.
     pub fn replicas(&self) -> impl Iterator<Item = ReplicaId> + use<> {

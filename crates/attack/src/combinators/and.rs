@@ -1,6 +1,6 @@
 //! `and`: two attacks at once, one behind the other.
 
-use quorate_consensus::{Action, Recipients};
+use quorate_consensus::{Action, Input, Recipients};
 use quorate_types::message::{Message, ReplicaMessage};
 use quorate_types::{PublicKey, ReplicaId, Time, View};
 
@@ -60,6 +60,10 @@ impl Adversary for And {
         let first = self.act(cx, |first, cx| first.on_receive(cx, from, message));
         let second = cx.pass_to(&mut *self.second, |second, cx| second.on_receive(cx, from, message));
         if first == Verdict::Deliver { second } else { Verdict::Drop }
+    }
+    fn on_input(&mut self, cx: &mut Cx<'_>, input: &Input) {
+        self.act(cx, |first, cx| first.on_input(cx, input));
+        cx.pass_to(&mut *self.second, |second, cx| second.on_input(cx, input));
     }
     fn on_reply(&mut self, cx: &mut Cx<'_>, client: PublicKey, message: ReplicaMessage) {
         self.act(cx, |first, cx| first.on_reply(cx, client, message));

@@ -1,5 +1,6 @@
 //! `during`: an attack in some views only.
 
+use quorate_consensus::Input;
 use quorate_types::message::{Message, ReplicaMessage};
 use quorate_types::{PublicKey, ReplicaId, Time, View};
 
@@ -44,6 +45,11 @@ impl Adversary for During {
         match self.open(cx) {
             Some(inner) => cx.pass_to(inner, |inner, cx| inner.on_receive(cx, from, message)),
             None => Verdict::Deliver,
+        }
+    }
+    fn on_input(&mut self, cx: &mut Cx<'_>, input: &Input) {
+        if let Some(inner) = self.open(cx) {
+            cx.pass_to(inner, |inner, cx| inner.on_input(cx, input));
         }
     }
     fn on_reply(&mut self, cx: &mut Cx<'_>, client: PublicKey, message: ReplicaMessage) {

@@ -73,6 +73,7 @@ impl Cx<'_> {
         let mut cx = Cx {
             now: self.now,
             status: self.status,
+            machine: self.machine,
             config: self.config,
             colluders: self.colluders,
             random: &mut *self.random,

@@ -1,5 +1,6 @@
 //! `then`: one attack after another.
 
+use quorate_consensus::Input;
 use quorate_types::message::{Message, ReplicaMessage};
 use quorate_types::{PublicKey, ReplicaId, Time, View};
 
@@ -57,6 +58,9 @@ impl Adversary for Then {
     }
     fn on_receive(&mut self, cx: &mut Cx<'_>, from: ReplicaId, message: &Message) -> Verdict {
         self.act(cx, |attack, cx| attack.on_receive(cx, from, message))
+    }
+    fn on_input(&mut self, cx: &mut Cx<'_>, input: &Input) {
+        self.act(cx, |attack, cx| attack.on_input(cx, input));
     }
     fn on_reply(&mut self, cx: &mut Cx<'_>, client: PublicKey, message: ReplicaMessage) {
         self.act(cx, |attack, cx| attack.on_reply(cx, client, message));

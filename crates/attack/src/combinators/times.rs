@@ -1,5 +1,6 @@
 //! `times`: an attack that is honest after a number of deviations.
 
+use quorate_consensus::Input;
 use quorate_types::message::{Message, ReplicaMessage};
 use quorate_types::{PublicKey, ReplicaId, Time, View};
 use std::num::NonZeroU64;
@@ -44,6 +45,11 @@ impl Adversary for Times {
             return Verdict::Deliver;
         }
         self.act(cx, |inner, cx| inner.on_receive(cx, from, message))
+    }
+    fn on_input(&mut self, cx: &mut Cx<'_>, input: &Input) {
+        if self.left > 0 {
+            self.act(cx, |inner, cx| inner.on_input(cx, input));
+        }
     }
     fn on_reply(&mut self, cx: &mut Cx<'_>, client: PublicKey, message: ReplicaMessage) {
         if self.left == 0 {

@@ -1,5 +1,6 @@
 //! `toward`: an attack that some replicas see and the others do not.
 
+use quorate_consensus::Input;
 use quorate_types::message::Message;
 use quorate_types::{ReplicaId, Time, View};
 use std::collections::BTreeSet;
@@ -43,6 +44,9 @@ impl Adversary for Toward {
     fn on_receive(&mut self, cx: &mut Cx<'_>, from: ReplicaId, message: &Message) -> Verdict {
         let verdict = self.act(cx, |inner, cx| inner.on_receive(cx, from, message));
         if self.targets.contains(&from) { verdict } else { Verdict::Deliver }
+    }
+    fn on_input(&mut self, cx: &mut Cx<'_>, input: &Input) {
+        self.act(cx, |inner, cx| inner.on_input(cx, input));
     }
     fn on_timeout(&mut self, cx: &mut Cx<'_>) {
         self.act(cx, |inner, cx| inner.on_timeout(cx));

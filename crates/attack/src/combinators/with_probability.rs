@@ -1,5 +1,6 @@
 //! `with_probability`: an attack on some messages, by chance.
 
+use quorate_consensus::Input;
 use quorate_types::message::{Message, ReplicaMessage};
 use quorate_types::{PublicKey, ReplicaId, Time, View};
 
@@ -43,6 +44,12 @@ impl Adversary for WithProbability {
         }
         cx.apply(effects);
         verdict
+    }
+    fn on_input(&mut self, cx: &mut Cx<'_>, input: &Input) {
+        let ((), effects) = cx.inside(&mut *self.inner, |inner, cx| inner.on_input(cx, input));
+        if self.strikes(cx) {
+            cx.apply(effects);
+        }
     }
     fn on_reply(&mut self, cx: &mut Cx<'_>, client: PublicKey, message: ReplicaMessage) {
         if !self.strikes(cx) {

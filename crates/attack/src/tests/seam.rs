@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::stage::{Cluster, R0, R1, R2, Stage, participant, replica, status};
+use crate::participant::Machine;
 use crate::{Adversary, Attack, Cx, DELAYED_MAX, Participant, Verdict};
 
 /// Does nothing.
@@ -49,7 +50,8 @@ fn an_adversary_that_does_nothing_leaves_no_trace() {
     for action in actions {
         let expected = format!("{action:?}");
         let mut out = VecDeque::new();
-        stage.byzantine.pass(Time(0), stage.status, &mut out, action);
+        let machine = stage.machine();
+        stage.byzantine.pass(Time(0), machine, &mut out, action);
         assert_eq!(out.len(), 1);
         assert_eq!(format!("{:?}", out[0]), expected);
     }
@@ -154,6 +156,7 @@ fn colluders_sign_and_the_honest_do_not() {
         crate::participant::Byzantine::new(Box::new(Signs), &cluster.config(R0), colluders, 1);
     let message = Message::Fetch(Fetch::Status);
     let action = Action::Send(Recipients::One(R1), message);
-    byzantine.pass(Time(0), quorate_consensus::ReplicaStatus::default(), &mut VecDeque::new(), action);
+    let machine = Machine { status: quorate_consensus::ReplicaStatus::default(), due: None, replica: None };
+    byzantine.pass(Time(0), machine, &mut VecDeque::new(), action);
     assert_eq!(byzantine.fired, 1);
 }

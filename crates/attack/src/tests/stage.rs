@@ -15,7 +15,7 @@ use quorate_types::{
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::participant::Byzantine;
+use crate::participant::{Byzantine, Machine};
 use crate::{Adversary, Participant};
 
 pub(super) const R0: ReplicaId = ReplicaId(0);
@@ -181,6 +181,11 @@ impl Stage {
         Self { cluster, byzantine, status: ReplicaStatus::default(), now: Time(0) }
     }
 
+    /// There is none: the test acts in its place.
+    pub(super) const fn machine(&self) -> Machine<'static> {
+        Machine { status: self.status, due: None, replica: None }
+    }
+
     pub(super) fn broadcast(&mut self, message: Message) -> Vec<(ReplicaId, Message)> {
         self.pass(Action::Send(Recipients::All, message))
     }
@@ -189,13 +194,13 @@ impl Stage {
     }
     fn pass(&mut self, action: Action) -> Vec<(ReplicaId, Message)> {
         let mut out = VecDeque::new();
-        self.byzantine.pass(self.now, self.status, &mut out, action);
+        self.byzantine.pass(self.now, self.machine(), &mut out, action);
         self.sent(out)
     }
     pub(super) fn reply(&mut self, message: ReplicaMessage) -> Vec<ReplicaMessage> {
         let mut out = VecDeque::new();
         let action = Action::Reply(PublicKey([1; 32]), message);
-        self.byzantine.pass(self.now, self.status, &mut out, action);
+        self.byzantine.pass(self.now, self.machine(), &mut out, action);
         let told =
             |action| if let Action::Reply(_, message) = action { message } else { panic!("{action:?}") };
         out.into_iter().map(told).collect()
@@ -210,7 +215,7 @@ impl Stage {
     }
     fn input(&mut self, input: Input) -> (bool, Vec<(ReplicaId, Message)>) {
         let mut out = VecDeque::new();
-        let is_given = self.byzantine.take(self.now, (self.status, None), &mut out, &input);
+        let is_given = self.byzantine.take(self.now, self.machine(), &mut out, &input);
         (is_given, self.sent(out))
     }
     fn sent(&self, out: VecDeque<Action>) -> Vec<(ReplicaId, Message)> {

@@ -28,6 +28,7 @@ mod votes_form_a_chain;
 mod votes_stay_in_window;
 
 use quorate_machine::ApplicationFactory;
+use quorate_types::ReplicaId;
 use std::sync::Arc;
 
 use crate::chain::BlockRef;
@@ -138,6 +139,11 @@ invariants! {
 }
 
 impl Invariants {
+    /// Others than v mod n lead the first views.
+    pub(crate) fn set_first_primaries(&mut self, primaries: &[ReplicaId]) {
+        primaries.clone_into(&mut self.history.first_primaries);
+    }
+
     /// The facts that follow from what was seen.
     #[must_use]
     pub const fn history(&self) -> &History {

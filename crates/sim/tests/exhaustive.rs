@@ -1,0 +1,12 @@
+//! The real machines in every state of a small scope: small ones here, all in the long run.
+
+use quorate_sim::exhaustive::{Scope, explore};
+
+#[test]
+fn small_scopes_hold() {
+    for scope in [Scope::one_view(1), Scope::any_order([0, 1], 4), Scope::two_views([1, 1])] {
+        let part = explore(&scope);
+        assert_eq!(part.violation, None);
+        assert!(part.is_complete, "{part:?}");
+    }
+}
