@@ -3,7 +3,7 @@
 /// Names longer than this are no slip of a finger.
 const NAME_CHARS_MAX: usize = 64;
 
-/// The known name that is nearest to `name`, if a third of the letters are right or more would do.
+/// The known name that is nearest to `name`, if no more than a third of the letters are wrong.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = name.chars().count();
     if length > NAME_CHARS_MAX {
