@@ -161,7 +161,7 @@ impl Simulate {
             "none" => Ok(AttackChoice::None),
             text => match text.parse::<Spec>() {
                 Ok(attack) => Ok(AttackChoice::One(attack)),
-                Err(error) => bail!("{error}, `all` or `none`"),
+                Err(error) => bail!("{error}; or `all`, or `none`"),
             },
         }
     }

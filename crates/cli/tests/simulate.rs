@@ -31,7 +31,7 @@ fn a_plan_is_replayed_from_argument_and_variable() {
     let (_, by_variable) = run(command);
     assert_eq!(by_argument, by_variable);
     for words in
-        ["lies: equivocate-proposals", "! propose", "COMMIT", "no violation any more; it broke: honest votes"]
+        ["lies: equivocate-deep", "! propose", "COMMIT", "no violation any more; it broke: honest votes"]
     {
         assert!(by_argument.contains(words), "`{words}` is missing:\n{by_argument}");
     }
@@ -48,7 +48,7 @@ fn a_plan_that_cannot_run_is_refused_in_one_sentence() {
     let path = directory.path().join("plan.json");
     for (from, to, sentence) in [
         ("\"replicas\": 4", "\"replicas\": 3", "the number of replicas is 3, but must be from 4 to 31"),
-        ("equivocate-proposals", "be-friendly", "there is no attack `be-friendly`"),
+        ("equivocate-deep", "be-friendly", "there is no attack `be-friendly`"),
         ("\"loss\"", "\"losses\"", "unknown field `losses`"),
         ("\"format\": 1", "\"format\": 9", "the plan has format 9"),
     ] {
