@@ -24,26 +24,6 @@ fn is_fetch(message: &Message) -> bool {
     matches!(message, Message::Fetch(Fetch::Blocks(_)))
 }
 
-/// [C5] What votes prove far above its tip does not keep a laggard from what is directly above it.
-#[test]
-fn c5_a_laggard_under_load_goes_from_the_bottom_up() {
-    let mut cluster = behind();
-    let mut number = 300;
-    for round in 0..1_000 {
-        if cluster.committed(LAGGARD).0 + 2 >= number {
-            assert!(number > 310, "there was a load");
-            return;
-        }
-        if round % 10 == 0 && cluster.committed(0).0 == number {
-            number += 1;
-            cluster.request(0, number);
-        }
-        cluster.round();
-        cluster.pass(Duration::from_millis(1));
-    }
-    panic!("{:?}", cluster.hosts[LAGGARD].replica.status());
-}
-
 /// [C5] What is proven to be committed is asked of all who hold it.
 #[test]
 fn c5_all_who_hold_the_blocks_are_asked() {
