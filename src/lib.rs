@@ -35,7 +35,7 @@ pub use quorate_machine::{
 };
 pub use quorate_node::{
     Client, ClientOptions, ClientStats, ControlClient, Durability, Error, LocalCluster, LocalClusterBuilder,
-    LocalReplica, LogStatus, RejectedWhy, Replica, RequestId, Result, Status, SubmitError, Submitted, Timing,
+    LocalReplica, LogStatus, RejectedWhy, Replica, RequestId, Result, Status, SubmitError, Submitted, Timing, Trail,
     backup, config, doctor,
 };
 pub use quorate_types as types;
@@ -45,6 +45,13 @@ pub use quorate_types as types;
 pub use quorate_attack as attack;
 #[cfg(feature = "lab")]
 pub use quorate_attack::Attack;
+
+/// Attacks on real clusters: slow and lossy links, where an attack can run, and what it achieved.
+#[cfg(feature = "lab")]
+pub mod lab {
+    pub use quorate_node::links::{LinkCounters, Links, Shape};
+    pub use quorate_node::{ClientTally, Venue, Verdict, Witness};
+}
 
 /// Tools to test and measure a state machine with.
 pub mod testkit {
