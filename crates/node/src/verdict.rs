@@ -1,6 +1,6 @@
 //! What did an attack on a real cluster achieve? One verdict over what its honest replicas and clients saw.
 
-use quorate_types::{Height, ReplicaId};
+use quorate_types::{Height, Rejection, ReplicaId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -57,7 +57,8 @@ pub struct Verdict {
     pub traitors: BTreeSet<ReplicaId>,
     /// How often it really deviated from the protocol.
     pub fired: u64,
-    /// The honest replicas that noticed: they refused a replica's message meanwhile, or hold evidence against a traitor.
+    /// The honest replicas that noticed: they refused a message that no honest replica sends, or hold evidence against a
+    /// traitor.
     pub detected_by: BTreeSet<ReplicaId>,
     /// What honest replicas refused meanwhile, by source and reason.
     pub rejections: BTreeMap<String, u64>,
@@ -125,7 +126,7 @@ impl Verdict {
             let refused = count - before;
             if refused > 0 {
                 *self.rejections.entry(name.clone()).or_default() += refused;
-                if name.starts_with("replica/") || name.starts_with("peer-socket/") {
+                if is_telling(name) {
                     self.detected_by.insert(replica);
                 }
             }
@@ -201,10 +202,29 @@ impl Verdict {
     }
 }
 
+/// Whether it takes a traitor to be refused for this. Messages of honest replicas cross, come late or come twice.
+fn is_telling(rejection: &str) -> bool {
+    rejection.strip_prefix("replica/").is_some_and(|reason| {
+        !INNOCENT.iter().any(|innocent| innocent.name() == reason)
+    })
+}
+
 fn views(honest: &[&Witness]) -> u64 {
     let highest = |view: fn(&Witness) -> u64| honest.iter().map(|witness| view(witness)).max().unwrap_or(0);
     highest(|witness| witness.after.view.0).saturating_sub(highest(|witness| witness.before.view.0))
 }
+
+/// What honest replicas are refused for too.
+const INNOCENT: [Rejection; 8] = [
+    Rejection::StaleView,
+    Rejection::FutureView,
+    Rejection::StaleHeight,
+    Rejection::AboveWindow,
+    Rejection::Unrequested,
+    Rejection::TooManyPending,
+    Rejection::Recovering,
+    Rejection::TooSoon,
+];
 
 fn join(replicas: &BTreeSet<ReplicaId>) -> String {
     or_dash(replicas.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
@@ -240,14 +260,15 @@ mod tests {
     #[test]
     fn an_attack_that_was_noticed_and_achieved_nothing_is_good() {
         let mut witnesses = four();
-        witnesses[1].before.rejections.insert("replica/stale-view".into(), 2);
-        witnesses[1].after.rejections.insert("replica/stale-view".into(), 5);
+        witnesses[1].before.rejections.insert("replica/bad-claim".into(), 2);
+        witnesses[1].after.rejections.insert("replica/bad-claim".into(), 5);
+        witnesses[3].after.rejections.insert("replica/stale-view".into(), 1);
         witnesses[2].after.accused.insert(ReplicaId(0));
         witnesses[3].after.view = View(2);
         let verdict = judge(&witnesses);
         assert!(verdict.is_good(), "{:?}", verdict.problems());
         assert_eq!((verdict.fired, verdict.compared, verdict.views), (7, 9, 2));
-        assert_eq!(verdict.rejections["replica/stale-view"], 3);
+        assert_eq!(verdict.rejections["replica/bad-claim"], 3);
         assert_eq!(verdict.detected_by, [ReplicaId(1), ReplicaId(2)].into());
         assert_eq!(verdict.evidence, [ReplicaId(2)].into());
         let text = serde_json::to_string(&verdict).expect("it has a text");
@@ -270,7 +291,7 @@ mod tests {
             (|all| all[0].after.attack_fired = 0, "never deviated"),
             (|all| all.truncate(2), "no two honest replicas"),
             (|all| all[3].trail.blocks[2].1 = Digest([2; 32]), "differ at 1 heights, the lowest is 3"),
-            (|all| drop(all[2].after.accused.insert(ReplicaId(1))), "evidence against honest replicas: 1"),
+            (|all| all[2].after.accused.extend([ReplicaId(1)]), "evidence against honest replicas: 1"),
             (|all| all[2].after.halted = Some("a bug".into()), "honest replica 2 halted: a bug"),
         ];
         for (spoil, sentence) in ways {
