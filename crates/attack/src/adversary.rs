@@ -1,9 +1,10 @@
 //! What can a traitor do? It decides on every message of the honest machine behind it, and signs
 //! what it likes with the keys that it has.
 
-use quorate_consensus::{Action, Config, Recipients, ReplicaStatus, Timing};
+use bytes::Bytes;
+use quorate_consensus::{Action, Config, Input, Recipients, ReplicaStatus, Timing};
 use quorate_types::message::{Message, ReplicaMessage};
-use quorate_types::{Membership, PublicKey, Quorums, ReplicaId, SecretKey, Signature, Statement, Time};
+use quorate_types::{Membership, PublicKey, Quorums, ReplicaId, SecretKey, Signature, Statement, Time, View};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng as _;
 use std::collections::{BTreeMap, VecDeque};
@@ -40,6 +41,69 @@ pub trait Adversary: Send + std::fmt::Debug {
     fn poll_timeout(&self) -> Option<Time> {
         None
     }
+
+    /// What a driver must give it. Its own key alone, if it does not say otherwise.
+    fn needs(&self) -> Needs {
+        Needs::OWN_KEY
+    }
+
+    /// Whether it stops of itself, seen from this view of the honest machine; see [`crate::Combine::then`].
+    fn end(&self, view: View) -> End {
+        let _ = view;
+        End::Never
+    }
+}
+
+/// Whether an attack stops of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It goes on for as long as the replica runs.
+    Never,
+    /// It will, but has not yet.
+    Later,
+    /// It has: from here on the replica is honest.
+    Reached,
+}
+
+/// What an attack needs of whoever runs it, beside the key of the replica that it turns.
+///
+/// A driver that cannot give it refuses the attack and says so with [`Needs`]' `Display`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The keys of other traitors, in the same process.
+    pub colluders: bool,
+    /// The replica's disk, to write what the replica did not.
+    pub disk: bool,
+    /// That the replica is primary now and then: it does not deviate before.
+    pub primary: bool,
+}
+
+impl Needs {
+    /// Nothing but the replica's own key.
+    pub const OWN_KEY: Self = Self { colluders: false, disk: false, primary: false };
+
+    /// What either needs.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self {
+            colluders: self.colluders || other.colluders,
+            disk: self.disk || other.disk,
+            primary: self.primary || other.primary,
+        }
+    }
+}
+
+impl std::fmt::Display for Needs {
+    /// As a list of nouns: `its own key, to be primary`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("its own key")?;
+        let more = [
+            (self.colluders, ", the keys of other replicas in one process"),
+            (self.disk, ", a disk"),
+            (self.primary, ", to be primary"),
+        ];
+        more.into_iter().filter(|(is_needed, _)| *is_needed).try_for_each(|(_, noun)| f.write_str(noun))
+    }
 }
 
 /// Whether the honest machine sees a message.
@@ -61,7 +125,11 @@ pub struct Cx<'a> {
     pub(crate) random: &'a mut ChaCha8Rng,
     pub(crate) out: &'a mut VecDeque<Action>,
     pub(crate) delayed: &'a mut Delayed,
-    pub(crate) fired: &'a mut u64,
+    /// What the honest machine shall hear besides.
+    pub(crate) inputs: &'a mut VecDeque<Input>,
+    pub(crate) fired: &'a mut Fired,
+    /// The name of the adversary that acts.
+    pub(crate) name: &'static str,
 }
 
 impl Cx<'_> {
@@ -107,8 +175,11 @@ impl Cx<'_> {
     }
     /// Sends a message later. At once, if [`crate::DELAYED_MAX`] messages wait already.
     pub fn send_after(&mut self, delay: Duration, to: ReplicaId, message: Message) {
-        if self.delayed.waiting.len() < crate::DELAYED_MAX {
-            self.delayed.push(self.now.after(delay), to, message);
+        self.send_at(self.now.after(delay), to, message);
+    }
+    pub(crate) fn send_at(&mut self, due: Time, to: ReplicaId, message: Message) {
+        if self.delayed.room() > 0 {
+            self.delayed.push(due, to, message);
         } else {
             self.send(to, message);
         }
@@ -117,9 +188,14 @@ impl Cx<'_> {
     pub fn reply(&mut self, client: PublicKey, message: ReplicaMessage) {
         self.out.push_back(Action::Reply(client, message));
     }
+    /// Gives the honest machine a client's signed bundle, as if that client had sent it: as primary
+    /// it orders it, as backup it passes it on (rules R1, R2).
+    pub fn request(&mut self, client: PublicKey, bundle: Bytes) {
+        self.inputs.push_back(Input::Request(client, bundle));
+    }
     /// Counts a real deviation. An attack that never calls this did not happen.
-    pub const fn fired(&mut self) {
-        *self.fired += 1;
+    pub fn fired(&mut self) {
+        *self.fired.entry(self.name).or_default() += 1;
     }
 
     /// Signs with the traitor's own key.
@@ -157,16 +233,34 @@ impl Cx<'_> {
     }
 }
 
+/// How often each adversary deviated, by its name.
+pub(crate) type Fired = BTreeMap<&'static str, u64>;
+
 /// Messages that the adversary sends later.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Delayed {
     waiting: BTreeMap<(Time, u64), (ReplicaId, Message)>,
     /// Keeps messages of one time in order.
     sequence: u64,
+    count_max: usize,
 }
 
 impl Delayed {
-    fn push(&mut self, due: Time, to: ReplicaId, message: Message) {
+    pub(crate) const fn new(count_max: usize) -> Self {
+        Self { waiting: BTreeMap::new(), sequence: 0, count_max }
+    }
+    /// How many more can wait.
+    pub(crate) fn room(&self) -> usize {
+        self.count_max - self.waiting.len()
+    }
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+    /// Forgets those that are for others.
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(ReplicaId) -> bool) {
+        self.waiting.retain(|_, (to, _)| is_kept(*to));
+    }
+    pub(crate) fn push(&mut self, due: Time, to: ReplicaId, message: Message) {
         self.sequence += 1;
         self.waiting.insert((due, self.sequence), (to, message));
     }
@@ -176,5 +270,9 @@ impl Delayed {
     pub(crate) fn pop(&mut self, now: Time) -> Option<(ReplicaId, Message)> {
         let entry = self.waiting.first_entry()?;
         (entry.key().0 <= now).then(|| entry.remove())
+    }
+    /// All of them with their times, in order.
+    pub(crate) fn into_all(self) -> impl Iterator<Item = (Time, ReplicaId, Message)> {
+        self.waiting.into_iter().map(|((due, _), (to, message))| (due, to, message))
     }
 }

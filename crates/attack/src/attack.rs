@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::adversary::Adversary;
+use crate::adversary::{Adversary, Needs};
 use crate::attacks as a;
+use crate::nearest::nearest;
 
 macro_rules! attacks {
     ($($variant:ident = $name:literal, $build:expr, $describe:literal;)+) => {
@@ -89,6 +90,10 @@ attacks! {
         "Tells replicas that they signed what they did not.";
     Amnesia = "amnesia", a::amnesia(),
         "Acts as if it had started from an old disk, and signs again what it signed otherwise.";
+    SmallScope = "small_scope", a::small_scope(),
+        "Sends messages that are wrong by one in view, height or digest, old ones, or none, in a few rounds.";
+    AnyBytes = "any_bytes", a::any_bytes(),
+        "Sends messages of arbitrary content, as far as they can be read.";
 }
 
 impl Attack {
@@ -103,6 +108,12 @@ impl Attack {
     #[must_use]
     pub const fn is_primary_attack(self) -> bool {
         matches!(self, Self::EquivocateProposals | Self::EquivocateDeep | Self::MisplaceFirstBlock)
+    }
+
+    /// What it needs of whoever runs it.
+    #[must_use]
+    pub fn needs(self) -> Needs {
+        self.build().needs().union(Needs { primary: self.is_primary_attack(), ..Needs::OWN_KEY })
     }
 }
 
@@ -128,7 +139,11 @@ pub struct UnknownAttack(String);
 impl fmt::Display for UnknownAttack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = Attack::ALL.iter().map(Attack::to_string).collect();
-        write!(f, "there is no attack `{}`; choose one of {}", self.0, names.join(", "))
+        write!(f, "there is no attack `{}`; ", self.0)?;
+        match nearest(&self.0.replace('_', "-"), names.iter().map(String::as_str)) {
+            Some(known) => write!(f, "did you mean `{known}`?"),
+            None => write!(f, "choose one of {}", names.join(", ")),
+        }
     }
 }
 

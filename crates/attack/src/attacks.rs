@@ -2,6 +2,7 @@
 //! command line with dashes.
 
 mod amnesia;
+mod any_bytes;
 mod bad_checkpoint_digest;
 mod checkpoint_equivocation;
 mod corrupt_chunk;
@@ -18,11 +19,13 @@ mod hide_view_change;
 mod lie_about_seen;
 mod lie_to_clients;
 mod misplace_first_block;
+mod off_by_one;
 mod proof_index_mismatch;
 mod replay;
 mod selective_send;
 mod self_consistent_lie;
 mod silent;
+mod small_scope;
 mod stale_snapshot;
 mod stale_views;
 mod view_lie;
@@ -30,6 +33,7 @@ mod withhold_certificates;
 mod withhold_state;
 
 pub use amnesia::{Amnesia, amnesia};
+pub use any_bytes::{AnyBytes, any_bytes};
 pub use bad_checkpoint_digest::{BadCheckpointDigest, bad_checkpoint_digest};
 pub use checkpoint_equivocation::{CheckpointEquivocation, checkpoint_equivocation};
 pub use corrupt_chunk::{CorruptChunk, corrupt_chunk};
@@ -50,6 +54,7 @@ pub use replay::{Replay, replay};
 pub use selective_send::{Audience, SelectiveSend, selective_send};
 pub use self_consistent_lie::{SelfConsistentLie, self_consistent_lie};
 pub use silent::{Silent, silent};
+pub use small_scope::{SmallScope, small_scope};
 pub use stale_snapshot::{StaleSnapshot, stale_snapshot};
 pub use stale_views::{StaleViews, stale_views};
 pub use view_lie::{ViewLie, view_lie};

@@ -6,18 +6,24 @@
 //! others.
 //!
 //! Reading order: `adversary.rs` (the seam), `participant.rs` (how it is put around a replica),
-//! `attack.rs` (the names), then one attack per file under `attacks`.
+//! `attack.rs` (the names), then one attack per file under `attacks`, `combinators.rs` (attacks in
+//! combination) and `spec.rs` (all of it as text).
 
 mod adversary;
 mod attack;
 pub mod attacks;
+pub mod combinators;
 mod forge;
+mod nearest;
 mod participant;
+mod spec;
 
-pub use adversary::{Adversary, Cx, Verdict};
-pub use attack::Attack;
+pub use adversary::{Adversary, Cx, End, Needs, Verdict};
+pub use attack::{Attack, UnknownAttack};
 pub use attacks::*;
+pub use combinators::{Combine, Group, Probability, Views, colluding, views};
 pub use participant::{DELAYED_MAX, Participant};
+pub use spec::{Part, SPEC_BYTES_MAX, SPEC_PARTS_MAX, Spec, SpecError};
 
 #[cfg(test)]
 mod tests;

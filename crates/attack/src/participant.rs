@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use std::collections::VecDeque;
 
-use crate::adversary::{Adversary, Cx, Delayed, Verdict};
+use crate::adversary::{Adversary, Cx, Delayed, Fired, Verdict};
 
 /// Most messages that an adversary holds back at a time.
 pub const DELAYED_MAX: usize = 4096;
@@ -32,7 +32,10 @@ pub(crate) struct Byzantine {
     colluders: Vec<(ReplicaId, SecretKey)>,
     random: ChaCha8Rng,
     delayed: Delayed,
+    /// What the adversary wants the honest machine to hear.
+    inputs: VecDeque<Input>,
     pub(crate) fired: u64,
+    fired_by: Fired,
 }
 
 impl Participant {
@@ -93,9 +96,12 @@ impl Participant {
             if let Some(action) = self.out.pop_front() {
                 return Some(action);
             }
-            let action = self.replica.poll_action()?;
-            let Some(byzantine) = &mut self.byzantine else { return Some(action) };
-            byzantine.pass(self.now, self.replica.status(), &mut self.out, action);
+            let Some(byzantine) = &mut self.byzantine else { return self.replica.poll_action() };
+            if let Some(action) = self.replica.poll_action() {
+                byzantine.pass(self.now, self.replica.status(), &mut self.out, action);
+            } else {
+                self.replica.handle(self.now, byzantine.inputs.pop_front()?);
+            }
         }
     }
 
@@ -121,6 +127,12 @@ impl Participant {
     pub fn fired(&self) -> u64 {
         self.byzantine.as_ref().map_or(0, |byzantine| byzantine.fired)
     }
+    /// The same for each of the attacks that are combined in it, by their names. One that has not
+    /// deviated is missing.
+    pub fn fired_by_name(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let fired = self.byzantine.iter().flat_map(|byzantine| &byzantine.fired_by);
+        fired.map(|(name, count)| (*name, *count))
+    }
     /// The name of the present attack.
     #[must_use]
     pub fn attack_name(&self) -> Option<&'static str> {
@@ -138,8 +150,16 @@ impl Byzantine {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         // Traitors of one seed still draw different numbers.
         random.set_stream(u64::from(config.id.0));
-        let (config, delayed) = (config.clone(), Delayed::default());
-        Self { adversary, config, colluders, random, delayed, fired: 0 }
+        Self {
+            adversary,
+            config: config.clone(),
+            colluders,
+            random,
+            delayed: Delayed::new(DELAYED_MAX),
+            inputs: VecDeque::new(),
+            fired: 0,
+            fired_by: Fired::new(),
+        }
     }
 
     /// What the adversary signed behind the machine's back would make the machine believe that its disk was rolled
@@ -243,9 +263,13 @@ impl Byzantine {
             random: &mut self.random,
             out,
             delayed: &mut self.delayed,
-            fired: &mut self.fired,
+            inputs: &mut self.inputs,
+            fired: &mut self.fired_by,
+            name: self.adversary.name(),
         };
-        act(&mut *self.adversary, &mut cx)
+        let result = act(&mut *self.adversary, &mut cx);
+        self.fired = self.fired_by.values().sum();
+        result
     }
 
     fn poll_timeout(&self) -> Option<Time> {

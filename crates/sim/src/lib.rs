@@ -40,6 +40,9 @@ mod episodes;
 mod plan;
 mod run;
 mod sim;
+mod validate;
+
+pub mod shrink;
 
 pub use audit::Audit;
 pub use campaign::{AttackTotals, Campaign, Totals};
@@ -61,4 +64,5 @@ pub use setup::{Bounds, CLIENTS_MAX, Crypto, Setup, timing};
 pub use sim::{LATENCY, Sim, SimClient, SimOptions, SimReplica, WAIT_MAX};
 pub use stream::Stream;
 pub use tally::Tally;
+pub use validate::{PlanError, REPLICAS};
 pub use world::EVENTS_MAX;
