@@ -35,8 +35,8 @@ pub use quorate_machine::{
 };
 pub use quorate_node::{
     Client, ClientOptions, ClientStats, ControlClient, Durability, Error, LocalCluster, LocalClusterBuilder,
-    LocalReplica, LogStatus, RejectedWhy, Replica, RequestId, Result, Status, SubmitError, Submitted, Timing, Trail,
-    backup, config, doctor,
+    LocalReplica, LogStatus, RejectedWhy, Replica, RequestId, Result, Status, SubmitError, Submitted, Timing,
+    Trail, backup, config, doctor,
 };
 pub use quorate_types as types;
 

@@ -7,7 +7,7 @@
 mod common;
 
 use common::{Command, Journal, Reply, append_in_order, list, stop, until, within};
-use quorate::attack::{Needs, Spec};
+use quorate::attack::{Needs, Spec, colluding};
 use quorate::lab::{ClientTally, Venue, Verdict, Witness};
 use quorate::prelude::*;
 use quorate::types::{Height, ProtocolParameters, ReplicaId};
@@ -68,15 +68,18 @@ async fn what_an_attack_needs_and_does_not_get_is_said_in_a_sentence() {
     let disk = Needs { disk: true, ..Needs::OWN_KEY };
     for (needs, sentence) in [
         (colluders, "the attack `needy` is refused: it needs the keys of other traitors; turn them together"),
-        (disk, "the attack `needy` is refused: it writes to the replica's disk, which a running replica gives"),
+        (
+            disk,
+            "the attack `needy` is refused: it writes to the replica's disk, which a running replica gives",
+        ),
     ] {
         let error = cluster.replica(0).attack(Needy(needs)).await.expect_err("it needs more");
         assert!(matches!(error, Error::CannotAttack { .. }));
         assert!(error.to_string().starts_with(sentence), "{error}");
     }
-    cluster.attack_together([0], || Needy(colluders)).await.expect("it has what it needs");
-    cluster.attack_together([0, 4], || Needy(colluders)).await.expect_err("there is no replica 4");
-    cluster.attack_together([0], || Needy(disk)).await.expect_err("nobody gives a disk");
+    cluster.attack_together(colluding([0, 1], || Needy(colluders))).await.expect("it has what it needs");
+    cluster.attack_together(colluding([0, 4], || Needy(colluders))).await.expect_err("there is no replica 4");
+    cluster.attack_together(colluding([0, 1], || Needy(disk))).await.expect_err("nobody gives a disk");
     cluster.replica(0).honest().await.expect("it runs");
     assert_eq!(cluster.replica(0).status().await.expect("it runs").attack, None);
     stop(cluster).await;
@@ -143,7 +146,7 @@ impl Scene {
             ..Timing::default()
         };
         let builder = LocalCluster::builder().replicas(place.replicas).protocol(protocol).timing(timing);
-        let cluster = builder.seed(42).start(Journal::default).await.expect("the cluster starts");
+        let cluster = builder.seed(42).start(Journal::heavy).await.expect("the cluster starts");
         let client = cluster.client().await.expect("a client");
         let scene = Self { place, cluster, client, next: 0 };
         scene.leave_one_behind().await
@@ -178,11 +181,16 @@ impl Scene {
         within("it restarts", self.cluster.replica(self.laggard()).restart()).await.expect("it restarts");
         self.load(&mut clients, 8).await;
         self.catch_up(&name).await;
-        self.lose_primary(&mut clients).await;
+        self.make_traitor_primary(&mut clients).await;
         self.load(&mut clients, 12).await;
-        let traitors = self.place.traitors.iter().map(|traitor| ReplicaId(u16::try_from(*traitor).expect("few")));
+        let traitors =
+            self.place.traitors.iter().map(|traitor| ReplicaId(u16::try_from(*traitor).expect("few")));
         let verdict = self.judge(&name, traitors.collect(), before, clients).await;
-        assert_eq!(list(&self.client).await, (0..self.next).collect::<Vec<_>>(), "{name}: each once and in order");
+        assert_eq!(
+            list(&self.client).await,
+            (0..self.next).collect::<Vec<_>>(),
+            "{name}: each once and in order"
+        );
         stop(self.cluster).await;
         verdict
     }
@@ -190,7 +198,8 @@ impl Scene {
     async fn turn(&self, spec: &Spec) {
         let turned = match self.place.venue {
             Venue::Together => {
-                self.cluster.attack_together(self.place.traitors.iter().copied(), || spec.clone()).await
+                let members = self.place.traitors.iter().map(|traitor| u16::try_from(*traitor).expect("few"));
+                self.cluster.attack_together(colluding(members, || spec.clone())).await
             }
             _ => self.cluster.replica(self.place.traitors[0]).attack(spec.clone()).await,
         };
@@ -222,6 +231,23 @@ impl Scene {
             let what = format!("{name}: replica {replica} catches up");
             until(&what, self.cluster.replica(replica), move |status| status.executed >= goal).await;
         }
+    }
+
+    /// Loses primaries until the view of the first traitor came, or ended if it is the present one.
+    async fn make_traitor_primary(&mut self, clients: &mut ClientTally) {
+        let view = self.view().await;
+        let is_traitors = |view: u64| view % self.place.replicas as u64 == self.place.traitors[0] as u64;
+        let goal =
+            if is_traitors(view) { view + 1 } else { (view..).find(|view| is_traitors(*view)).expect("one") };
+        while self.view().await < goal {
+            self.lose_primary(clients).await;
+        }
+    }
+
+    /// The highest view that an honest replica entered.
+    async fn view(&self) -> u64 {
+        let statuses = self.statuses().await;
+        self.honest().map(|replica| statuses[replica].view.0).max().expect("some are honest")
     }
 
     /// Cuts the primary off until the others have another, or it turns out that they cannot have one while the traitors

@@ -408,7 +408,8 @@ impl<S: StateMachine> LocalClusterBuilder<S> {
         #[cfg(feature = "lab")]
         let seed = self.seed.unwrap_or_else(rand::random);
         #[cfg(feature = "lab")]
-        let links = self.links.map(|shape| crate::links::Links::start(&peer_addresses, &shape, seed)).transpose();
+        let links =
+            self.links.map(|shape| crate::links::Links::start(&peer_addresses, &shape, seed)).transpose();
         let cluster = LocalCluster {
             members: members(&membership, &peer_addresses)?,
             client_addresses: sockets.iter().map(|sockets| sockets.clients.local_addr()).collect(),

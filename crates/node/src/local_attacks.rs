@@ -11,20 +11,22 @@ use crate::links::{Links, Shape};
 use crate::{LocalCluster, LocalClusterBuilder, LocalReplica, Result, Venue};
 
 impl<S: StateMachine> LocalCluster<S> {
-    /// Turns several replicas into traitors that have each other's keys, each with an adversary that `make` makes.
+    /// Turns several replicas into traitors that have each other's keys. With
+    /// [`colluding`](quorate_attack::colluding) they know of each other's messages too:
+    /// `cluster.attack_together(colluding([1, 4], replay))`.
     ///
     /// # Errors
     /// As [`LocalReplica::attack`].
-    pub async fn attack_together<A: Into<Box<dyn Adversary>>>(
+    pub async fn attack_together(
         &self,
-        replicas: impl IntoIterator<Item = usize>,
-        make: impl Fn() -> A,
+        traitors: impl IntoIterator<Item = (ReplicaId, Box<dyn Adversary>)>,
     ) -> Result {
+        let traitors: Vec<_> = traitors.into_iter().collect();
         let keys: Vec<(ReplicaId, SecretKey)> =
-            replicas.into_iter().map(|index| self.identity(index)).collect::<Result<_>>()?;
-        for (id, _) in &keys {
-            let colluders = keys.iter().filter(|(other, _)| other != id).cloned().collect();
-            self.turn(*id, make().into(), colluders, Venue::Together).await?;
+            traitors.iter().map(|(id, _)| self.identity(id.index())).collect::<Result<_>>()?;
+        for (id, adversary) in traitors {
+            let colluders = keys.iter().filter(|(other, _)| *other != id).cloned().collect();
+            self.turn(id, adversary, colluders, Venue::Together).await?;
         }
         Ok(())
     }

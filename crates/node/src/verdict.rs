@@ -170,7 +170,8 @@ impl Verdict {
             ));
         }
         if !self.accused_honest.is_empty() {
-            problems.push(format!("there is evidence against honest replicas: {}", join(&self.accused_honest)));
+            problems
+                .push(format!("there is evidence against honest replicas: {}", join(&self.accused_honest)));
         }
         for (replica, why) in &self.halted {
             problems.push(format!("honest replica {replica} halted: {why}"));
@@ -204,9 +205,9 @@ impl Verdict {
 
 /// Whether it takes a traitor to be refused for this. Messages of honest replicas cross, come late or come twice.
 fn is_telling(rejection: &str) -> bool {
-    rejection.strip_prefix("replica/").is_some_and(|reason| {
-        !INNOCENT.iter().any(|innocent| innocent.name() == reason)
-    })
+    rejection
+        .strip_prefix("replica/")
+        .is_some_and(|reason| !INNOCENT.iter().any(|innocent| innocent.name() == reason))
 }
 
 fn views(honest: &[&Witness]) -> u64 {

@@ -132,9 +132,7 @@ impl Plan {
                 within("the place of a misdirected write", place, 0..=u64::MAX >> 1)
             }
             Fault::FillDisk { room, .. } => within("the room on a disk", room, 0..=OPERATIONS_MAX),
-            Fault::SlowDisk { slowness, .. } => {
-                within("the slowness of a disk", slowness, 1..=SLOWNESS_MAX)
-            }
+            Fault::SlowDisk { slowness, .. } => within("the slowness of a disk", slowness, 1..=SLOWNESS_MAX),
             _ => Ok(()),
         }
     }
@@ -161,7 +159,10 @@ impl Plan {
             let walls = self.workload.unreachable.iter().filter(|(walled, _)| *walled == client);
             let missing: BTreeSet<u16> = liars.iter().copied().chain(walls.map(|(_, wall)| *wall)).collect();
             refuse(missing.len() > max, || {
-                format!("client {client} reaches too few replicas: {} lie, forget or are walled off, and {max} may", missing.len())
+                format!(
+                    "client {client} reaches too few replicas: {} lie, forget or are walled off, and {max} may",
+                    missing.len()
+                )
             })?;
         }
         Ok(())
@@ -177,7 +178,8 @@ impl Plan {
 fn validate_network(network: &NetworkParameters) -> Result<(), PlanError> {
     ascending("the latency", network.latency_min_us, network.latency_max_us, LATENCY_MAX_US)?;
     within("the lateness of stragglers", network.straggler_us, 0..=STRAGGLER_MAX_US)?;
-    let shares = [("stragglers", network.straggler), ("loss", network.loss), ("duplication", network.duplication)];
+    let shares =
+        [("stragglers", network.straggler), ("loss", network.loss), ("duplication", network.duplication)];
     for (name, share) in shares {
         refuse(share > 1000, || format!("{name} is {share} in a thousand"))?;
     }

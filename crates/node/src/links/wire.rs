@@ -137,7 +137,12 @@ mod tests {
     #[test]
     fn the_default_changes_nothing() {
         let (wire, arrived) = run(Shape::default(), 1);
-        assert!(arrived.iter().enumerate().all(|(at, (number, time))| (at as u64, ms(*number)) == (*number, *time)));
+        assert!(
+            arrived
+                .iter()
+                .enumerate()
+                .all(|(at, (number, time))| (at as u64, ms(*number)) == (*number, *time))
+        );
         assert_eq!(wire.counters, LinkCounters { came: COUNT, went: COUNT, ..LinkCounters::default() });
     }
 
