@@ -142,7 +142,8 @@ fn write_verdict(told: &Told, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn spec(text: &str) -> Result<Spec, String> {
+/// An attack with its parameters.
+pub(crate) fn spec(text: &str) -> Result<Spec, String> {
     text.parse::<Spec>().map_err(|error| error.to_string())
 }
 
