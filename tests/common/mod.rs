@@ -135,7 +135,7 @@ pub(crate) async fn start(replicas: usize) -> LocalCluster<Journal> {
 }
 
 /// Stops everything; a test that gets here has passed.
-pub(crate) async fn stop(cluster: LocalCluster<Journal>) {
+pub(crate) async fn stop<S: StateMachine>(cluster: LocalCluster<S>) {
     within("the cluster stops", cluster.stop()).await.expect("the cluster stops");
 }
 

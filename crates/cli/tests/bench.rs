@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::process::{Command, Output};
 
 /// Every field of the object, each a number but for the durability.
-const FIELDS: [&str; 23] = [
+const FIELDS: [&str; 24] = [
     "requests",
     "seconds",
     "throughput",
@@ -28,6 +28,7 @@ const FIELDS: [&str; 23] = [
     "memory_throughput",
     "memory_p50_ms",
     "throughput_by_memory",
+    "attacked",
 ];
 
 const SHORT: [&str; 8] = ["--seconds", "1", "--clients", "2", "--window", "4", "--warmup", "0.2"];
