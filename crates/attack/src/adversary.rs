@@ -4,7 +4,10 @@
 use bytes::Bytes;
 use quorate_consensus::{Action, Config, Input, Recipients, ReplicaStatus, Timing};
 use quorate_types::message::{Message, ReplicaMessage};
-use quorate_types::{Membership, PublicKey, Quorums, ReplicaId, SecretKey, Signature, Statement, Time, View};
+use quorate_types::{
+    ClusterId, Membership, ProtocolParameters, PublicKey, Quorums, ReplicaId, SecretKey, Signature,
+    Statement, Time, View,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng as _;
 use std::collections::{BTreeMap, VecDeque};
@@ -163,10 +166,24 @@ impl Cx<'_> {
     pub const fn timing(&self) -> &Timing {
         &self.config.timing
     }
+    /// The parameters that are equal everywhere.
+    #[must_use]
+    pub const fn parameters(&self) -> &ProtocolParameters {
+        &self.config.parameters
+    }
     /// Every other replica, in the order of their numbers.
     #[must_use]
     pub fn others(&self) -> Vec<ReplicaId> {
         self.config.membership.replicas().filter(|replica| *replica != self.config.id).collect()
+    }
+
+    /// The replicas in whose names it can sign: itself and its colluders, in the order of their numbers.
+    #[must_use]
+    pub fn traitors(&self) -> Vec<ReplicaId> {
+        let mut traitors: Vec<ReplicaId> = self.colluders.iter().map(|(colluder, _)| *colluder).collect();
+        traitors.push(self.config.id);
+        traitors.sort_unstable();
+        traitors
     }
 
     /// Sends a message after those that were sent before.
@@ -202,6 +219,11 @@ impl Cx<'_> {
     #[must_use]
     pub fn sign(&self, statement: &Statement) -> Signature {
         statement.sign(&self.config.key, &self.config.membership.cluster())
+    }
+    /// Signs with the traitor's own key what is said in another cluster.
+    #[must_use]
+    pub fn sign_elsewhere(&self, cluster: &ClusterId, statement: &Statement) -> Signature {
+        statement.sign(&self.config.key, cluster)
     }
     /// Signs with the key of this replica or of a colluder; `None` for everybody else.
     #[must_use]

@@ -1,9 +1,9 @@
 //! How are lies signed? The statements that several attacks make, each with the traitor's key.
 
-use quorate_types::certificate::{CLAIM_MAX, QuorumCertificate, SignedHeader, ViewChange};
+use quorate_types::certificate::{CLAIM_MAX, QuorumCertificate, Signatures, SignedHeader, ViewChange};
 use quorate_types::limited::Limited;
-use quorate_types::message::{Data, Justify, Message, ViewProof, Vote};
-use quorate_types::{Digest, Header, Signature, Statement, View, VoteStatement};
+use quorate_types::message::{Data, Justify, Message, Propose, ViewProof, Vote};
+use quorate_types::{Digest, Header, Height, ReplicaId, Signature, Statement, View, VoteStatement};
 use std::sync::Arc;
 
 use crate::adversary::Cx;
@@ -21,6 +21,83 @@ pub(crate) fn signed_header(cx: &Cx<'_>, header: Header) -> SignedHeader {
 /// The same vote for another block.
 pub(crate) fn vote(cx: &Cx<'_>, vote: VoteStatement, like: &Vote) -> Message {
     Message::Vote(Vote { vote, signature: cx.sign(&Statement::Vote(vote)), ..*like })
+}
+
+/// A signature that is nobody's.
+pub(crate) const fn spoiled(signature: Signature) -> Signature {
+    let Signature(mut bytes) = signature;
+    bytes[0] ^= 1;
+    Signature(bytes)
+}
+
+/// A certificate by these signers: the traitor's own signature stands for everybody whose key it has not.
+pub(crate) fn certificate(cx: &Cx<'_>, vote: VoteStatement, signers: &[ReplicaId]) -> QuorumCertificate {
+    let statement = Statement::Vote(vote);
+    let own = cx.sign(&statement);
+    let sign = |signer: &ReplicaId| (*signer, cx.sign_as(*signer, &statement).unwrap_or(own));
+    QuorumCertificate { vote, signatures: Signatures::take(signers.iter().map(sign)) }
+}
+
+/// For which view and below or at which height a certificate has to be to matter in this message. A status can
+/// bring one for the next view along.
+pub(crate) fn place(message: &Message) -> Option<(View, Height)> {
+    match message {
+        Message::Propose(propose) => {
+            let header = &propose.header.header;
+            Some((header.view, header.height.minus(1)))
+        }
+        Message::ViewChange(change) => Some((change.new_view.minus(1), change.high_qc.vote.height.next())),
+        Message::Status(status) => Some((status.view.max(status.asked).next(), status.committed.0.next())),
+        _ => None,
+    }
+}
+
+/// The message with this certificate in it. In place of a status it is the proof of a view.
+pub(crate) fn with_certificate(
+    cx: &Cx<'_>,
+    message: &Message,
+    certificate: QuorumCertificate,
+) -> Option<Message> {
+    match message {
+        Message::Propose(propose) => {
+            let justify = Justify::Quorum(Arc::new(certificate));
+            Some(Message::Propose(Propose { justify, ..propose.clone() }))
+        }
+        Message::ViewChange(change) => {
+            let forged = view_change(cx, change.new_view, certificate, Vec::new());
+            Some(Message::ViewChange(Arc::new(forged)))
+        }
+        Message::Status(_) => Some(Message::Data(Data::View(ViewProof::Quorum(Arc::new(certificate))))),
+        _ => None,
+    }
+}
+
+/// Sends the message with the certificate that `forge` makes for its place; a status as well, and what
+/// carries no certificate as it is.
+pub(crate) fn send_with_certificate(
+    cx: &mut Cx<'_>,
+    to: ReplicaId,
+    message: Message,
+    forge: impl FnOnce(&mut Cx<'_>, View, Height) -> Option<QuorumCertificate>,
+) {
+    let forged = match place(&message) {
+        Some((view, height)) => forge(cx, view, height),
+        None => None,
+    };
+    let Some(lie) = forged.and_then(|forged| with_certificate(cx, &message, forged)) else {
+        return cx.send(to, message);
+    };
+    if matches!(message, Message::Status(_)) {
+        cx.send(to, message);
+    }
+    cx.send(to, lie);
+    cx.fired();
+}
+
+/// A vote for an invented block.
+pub(crate) fn invented_vote(cx: &Cx<'_>, view: View, height: Height) -> VoteStatement {
+    let digest = other_digest(Digest::of_bytes(&[view.0.to_le_bytes(), height.0.to_le_bytes()].concat()));
+    VoteStatement { epoch: cx.membership().epoch(), view, height, digest }
 }
 
 /// A signed view change with any content.

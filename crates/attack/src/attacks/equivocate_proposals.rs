@@ -8,14 +8,12 @@
 //! as soon as an honest replica of one side hears one of the other.
 
 use quorate_types::certificate::ViewChange;
-use quorate_types::limited::Limited;
-use quorate_types::message::{Commit, Data, Fetch, Justify, Message, Propose, Status};
-use quorate_types::{Digest, Height, ReplicaId, View, VoteStatement};
+use quorate_types::message::{Message, Propose};
+use quorate_types::{Height, ReplicaId, View};
 use std::sync::Arc;
 
-use super::fork::Fork;
+use super::fork::{Fork, Lie};
 use crate::adversary::{Adversary, Cx, Verdict};
-use crate::forge;
 
 /// Proposes two blocks for one height.
 #[derive(Debug, Default)]
@@ -31,20 +29,6 @@ pub struct EquivocateProposals {
     honest_left: u64,
     /// Whether the view change for this view claims the second chain towards everybody.
     claim: Option<(View, bool)>,
-}
-
-/// What a deceived replica hears.
-#[allow(clippy::large_enum_variant)]
-enum Lie {
-    Truth,
-    Other(Message),
-    Silence,
-}
-
-impl Lie {
-    fn or_truth(lie: Option<Message>) -> Self {
-        lie.map_or(Self::Truth, Self::Other)
-    }
 }
 
 /// How many blocks of a view stay honest.
@@ -109,74 +93,16 @@ impl EquivocateProposals {
         }
     }
 
-    /// The proposal as the deceived replicas see it.
-    fn twin_proposal(&self, propose: &Propose) -> Option<Propose> {
-        let twin = self.fork.twin_of(&propose.header.header.digest())?;
-        let justify = match &propose.justify {
-            // The second chain has no certificate for a block of the first.
-            Justify::Quorum(certificate) if self.fork.twin_of(&certificate.vote.digest).is_some() => {
-                Justify::None
-            }
-            other => other.clone(),
-        };
-        Some(Propose { header: twin.header, justify, batch: twin.batch.clone() })
-    }
-
-    fn twin_vote(&self, vote: VoteStatement) -> Option<VoteStatement> {
-        self.fork.twin_of(&vote.digest).map(|twin| VoteStatement { digest: twin.digest, ..vote })
-    }
-
-    /// What the deceived replicas hear in place of a message.
-    fn lie(&self, cx: &Cx<'_>, message: &Message) -> Lie {
-        let is_twinned = |digest: &Digest| self.fork.twin_of(digest).is_some();
-        match message {
-            Message::Propose(propose) => Lie::or_truth(self.twin_proposal(propose).map(Message::Propose)),
-            Message::Vote(vote) => {
-                Lie::or_truth(self.twin_vote(vote.vote).map(|twin| forge::vote(cx, twin, vote)))
-            }
-            Message::Commit(commit) => {
-                Lie::or_truth(self.twin_vote(commit.vote).map(|vote| Message::Commit(Commit { vote })))
-            }
-            Message::Status(status) => Lie::or_truth(self.fork.twin_of(&status.committed.1).map(|twin| {
-                Message::Status(Status { committed: (status.committed.0, twin.digest), ..*status })
-            })),
-            // Who asks for a block of the first chain would hear of the equivocation here.
-            Message::Data(Data::Header(header) | Data::Block { header, .. })
-                if is_twinned(&header.header.digest()) =>
-            {
-                Lie::Silence
-            }
-            Message::Data(Data::Chain(headers))
-                if headers.iter().any(|header| is_twinned(&header.header.digest())) =>
-            {
-                let twins = headers.iter().map(|header| {
-                    self.fork.twin_of(&header.header.digest()).map_or(*header, |twin| twin.header)
-                });
-                Lie::Other(Message::Data(Data::Chain(Limited::take(twins))))
-            }
-            _ => Lie::Truth,
-        }
-    }
-
-    /// The view change that claims the second chain; none if it would claim nothing else.
-    fn twin_view_change(&self, cx: &Cx<'_>, truth: &ViewChange) -> Option<ViewChange> {
-        if self.fork.twin_of(&truth.high_qc.vote.digest).is_some() {
-            return None;
-        }
-        let twin = |header: &_| self.fork.twin_of(header).map(|twin| twin.header);
-        let is_forked = truth.claim.iter().any(|header| twin(&header.header.digest()).is_some());
-        let claim =
-            truth.claim.iter().map(|header| twin(&header.header.digest()).unwrap_or(*header)).collect();
-        is_forked.then(|| forge::view_change(cx, truth.new_view, truth.high_qc.clone(), claim))
-    }
-
     fn send_view_change(&mut self, cx: &mut Cx<'_>, to: ReplicaId, truth: &Arc<ViewChange>) {
         if self.claim.is_none_or(|(view, _)| view != truth.new_view) {
             self.claim = Some((truth.new_view, cx.chance(50)));
         }
         let is_to_all = self.claim.is_some_and(|(_, is_to_all)| is_to_all);
-        let lie =
-            if is_to_all || self.deceived.contains(&to) { self.twin_view_change(cx, truth) } else { None };
+        let lie = if is_to_all || self.deceived.contains(&to) {
+            self.fork.twin_view_change(cx, truth)
+        } else {
+            None
+        };
         match lie {
             Some(lie) => {
                 cx.send(to, Message::ViewChange(Arc::new(lie)));
@@ -204,7 +130,7 @@ impl Adversary for EquivocateProposals {
         if !self.is_deceived(cx.status().view, to) {
             return cx.send(to, message);
         }
-        match self.lie(cx, &message) {
+        match self.fork.lie(cx, &message) {
             Lie::Truth => cx.send(to, message),
             Lie::Other(lie) => {
                 cx.send(to, lie);
@@ -215,28 +141,6 @@ impl Adversary for EquivocateProposals {
     }
 
     fn on_receive(&mut self, cx: &mut Cx<'_>, from: ReplicaId, message: &Message) -> Verdict {
-        match message {
-            // The honest machine would wonder about a chain that it does not know.
-            Message::Vote(vote) if self.fork.twin(&vote.vote.digest).is_some() => Verdict::Drop,
-            Message::Commit(commit) if self.fork.twin(&commit.vote.digest).is_some() => {
-                cx.send(from, Message::Commit(*commit));
-                Verdict::Drop
-            }
-            Message::Evidence(evidence) if evidence.replica == cx.id() => Verdict::Drop,
-            Message::Fetch(Fetch::Header(_, digest)) => {
-                if let Some(twin) = self.fork.twin(digest) {
-                    cx.send(from, Message::Data(Data::Header(twin.header)));
-                }
-                Verdict::Deliver
-            }
-            Message::Fetch(Fetch::Blocks(digests)) => {
-                for twin in digests.iter().filter_map(|(_, digest)| self.fork.twin(digest)) {
-                    let (header, batch) = (twin.header, twin.batch.clone());
-                    cx.send(from, Message::Data(Data::Block { header, batch }));
-                }
-                Verdict::Deliver
-            }
-            _ => Verdict::Deliver,
-        }
+        self.fork.hear(cx, from, message)
     }
 }

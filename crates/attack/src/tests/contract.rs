@@ -56,6 +56,10 @@ fn run(stage: &mut Stage) -> (Vec<Message>, Vec<(ReplicaId, Message)>) {
                 Message::Data(Data::Header(block.header)),
             ];
             said.extend(state(block.header));
+            said.push(Message::Data(Data::Block { header: block.header, batch: block.batch.clone() }));
+            let chain = blocks.iter().take(index + 1).map(|block| block.header);
+            said.push(Message::Data(Data::Chain(Limited::take(chain))));
+            said.push(Message::Request(stage.cluster.batch(1, 1).bundles()[0].raw().clone()));
             let mut heard: Vec<Message> =
                 [R1, R2].map(|voter| Message::Vote(stage.cluster.vote(voter, &header))).to_vec();
             heard.extend(
@@ -63,6 +67,10 @@ fn run(stage: &mut Stage) -> (Vec<Message>, Vec<(ReplicaId, Message)>) {
             );
             heard.extend([Message::Fetch(Fetch::View(view)), Message::Fetch(Fetch::State(header.height))]);
             heard.push(Message::Fetch(Fetch::Chunks(Limited::take([Digest([1; 32])]))));
+            let id = (header.height, header.digest());
+            heard.push(Message::Fetch(Fetch::Header(id.0, id.1)));
+            heard.push(Message::Fetch(Fetch::Blocks(Limited::take([id]))));
+            heard.push(Message::Fetch(Fetch::Chain(id.0.minus(1))));
             let place = if is_own { &mut said } else { &mut heard };
             place.insert(0, Message::Propose(block));
             for message in said {
