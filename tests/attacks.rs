@@ -140,6 +140,7 @@ impl Scene {
             ProtocolParameters { checkpoint_interval: 4, window: 8, ..ProtocolParameters::default() };
         let timing = Timing {
             view_timeout_min: Duration::from_millis(150),
+            view_timeout_max: Duration::from_millis(600),
             status_interval: Duration::from_millis(20),
             fairness_timeout: Duration::from_millis(500),
             fetch_timeout: Duration::from_millis(50),
@@ -250,19 +251,18 @@ impl Scene {
         self.honest().map(|replica| statuses[replica].view.0).max().expect("some are honest")
     }
 
-    /// Cuts the primary off until the others have another, or it turns out that they cannot have one while the traitors
-    /// do not help.
+    /// Cuts the primary off until all other honest replicas have lost patience with it. They may be too few for another
+    /// view without it, if the traitors do not help.
     async fn lose_primary(&mut self, clients: &mut ClientTally) {
         let status = self.cluster.replica(2).status().await.expect("it runs");
         let (view, primary) = (status.view, status.primary.index());
         let others = (0..self.place.replicas).filter(|other| *other != primary);
         self.cluster.cut([primary], others).await.expect("there are such replicas");
-        let witness = if primary == 2 { 3 } else { 2 };
-        let replica = self.cluster.replica(witness);
-        let moved = replica.wait_for(move |status| status.view > view);
         let healed = async {
-            // Either is fine; the wait is bounded because with silent traitors it would be for ever.
-            let _ = tokio::time::timeout(Duration::from_millis(800), moved).await;
+            for replica in self.honest().filter(|replica| *replica != primary) {
+                let what = format!("replica {replica} loses patience with view {view}");
+                until(&what, self.cluster.replica(replica), move |status| status.asked > view).await;
+            }
             self.cluster.heal().await;
         };
         let command = Command::Append(self.next);

@@ -15,6 +15,11 @@ async fn start(shape: Shape) -> (LocalCluster<Journal>, Client<Journal>) {
     (cluster, client)
 }
 
+/// All links, each in its direction.
+fn pairs() -> impl Iterator<Item = (usize, usize)> {
+    (0..4).flat_map(|from| (0..4).map(move |to| (from, to))).filter(|(from, to)| from != to)
+}
+
 /// Waits until all replicas have executed what one of them committed.
 async fn catch_up(cluster: &LocalCluster<Journal>) {
     let goal = cluster.replica(1).status().await.expect("it runs").committed;
@@ -58,7 +63,7 @@ async fn a_cluster_on_a_bad_day_goes_on() {
     catch_up(&cluster).await;
     assert_eq!(list(&client).await, (0..15).collect::<Vec<_>>());
     let mut sum = [0; 3];
-    for (from, to) in (0..4).flat_map(|from| (0..4).map(move |to| (from, to))) {
+    for (from, to) in pairs() {
         let counters = cluster.links().counters(from, to);
         sum = [sum[0] + counters.lost, sum[1] + counters.duplicated, sum[2] + counters.held_back];
     }
@@ -68,11 +73,10 @@ async fn a_cluster_on_a_bad_day_goes_on() {
 
 #[tokio::test]
 async fn flipped_bits_never_get_through() {
-    let (cluster, client) = start(Shape { corruption: 0.05, ..Shape::default() }).await;
-    append_in_order(&client, 0..40).await;
+    let (cluster, client) = start(Shape { corruption: 0.1, ..Shape::default() }).await;
+    append_in_order(&client, 0..80).await;
     catch_up(&cluster).await;
-    let pairs = (0..4).flat_map(|from| (0..4).map(move |to| (from, to)));
-    let corrupted: u64 = pairs.map(|(from, to)| cluster.links().counters(from, to).corrupted).sum();
+    let corrupted: u64 = pairs().map(|(from, to)| cluster.links().counters(from, to).corrupted).sum();
     assert!(corrupted > 50, "only {corrupted} datagrams were corrupted");
     for replica in cluster.replicas() {
         let status = replica.status().await.expect("it runs");
@@ -81,7 +85,7 @@ async fn flipped_bits_never_get_through() {
             assert_eq!(status.rejected(reason.name()), 0, "a flipped bit was read: {status:?}");
         }
     }
-    assert_eq!(list(&client).await, (0..40).collect::<Vec<_>>());
+    assert_eq!(list(&client).await, (0..80).collect::<Vec<_>>());
     stop(cluster).await;
 }
 
@@ -106,16 +110,25 @@ async fn a_backup_that_the_primary_cannot_reach_follows_through_the_others() {
 
 #[tokio::test]
 async fn a_primary_that_nobody_hears_is_replaced_and_follows_after_healing() {
-    one_way(|primary, backup| (primary, backup)).await;
+    let (cluster, client) = cut_one_way(|primary, backup| (primary, backup)).await;
+    until_replaced(&cluster, 0, 1).await;
+    heal(cluster, client).await;
 }
 
+/// What it proposes commits without it, until its connections end; then it is replaced too.
 #[tokio::test]
-async fn a_primary_that_hears_nobody_is_replaced_and_follows_after_healing() {
-    one_way(|primary, backup| (backup, primary)).await;
+async fn a_primary_that_hears_nobody_costs_no_request_and_follows_after_healing() {
+    let (cluster, client) = cut_one_way(|primary, backup| (backup, primary)).await;
+    let committed = |replica| async { within("a status", cluster.replica(replica).status()).await };
+    let (deaf, hearing) = (committed(0).await.expect("it runs"), committed(1).await.expect("it runs"));
+    assert!(deaf.committed < hearing.committed, "it heard of commits: {deaf:?}");
+    heal(cluster, client).await;
 }
 
-/// Cuts all links between the primary and the others in one direction, and heals them.
-async fn one_way(direction: impl Fn(usize, usize) -> (usize, usize)) {
+/// Cuts all links between the primary and the others in one direction, and goes on.
+async fn cut_one_way(
+    direction: impl Fn(usize, usize) -> (usize, usize),
+) -> (LocalCluster<Journal>, Client<Journal>) {
     let (cluster, client) = start(Shape { latency: Duration::from_millis(1), ..Shape::default() }).await;
     append_in_order(&client, 0..5).await;
     for backup in 1..4 {
@@ -123,7 +136,10 @@ async fn one_way(direction: impl Fn(usize, usize) -> (usize, usize)) {
         cluster.links().set(from, to, Shape::cut());
     }
     append_in_order(&client, 5..15).await;
-    until_replaced(&cluster, 0, 1).await;
+    (cluster, client)
+}
+
+async fn heal(cluster: LocalCluster<Journal>, client: Client<Journal>) {
     cluster.links().set_all(&Shape::default());
     append_in_order(&client, 15..20).await;
     catch_up(&cluster).await;

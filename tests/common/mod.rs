@@ -139,8 +139,8 @@ pub(crate) async fn stop<S: StateMachine>(cluster: LocalCluster<S>) {
     within("the cluster stops", cluster.stop()).await.expect("the cluster stops");
 }
 
-/// Half a dozen chunks.
-const BALLAST_BYTES: usize = 384 << 10;
+/// A dozen chunks.
+const BALLAST_BYTES: usize = 1 << 20;
 /// Shorter than any chunk but the last.
 const PIECE_BYTES: usize = 4 << 10;
 /// Far above what anything takes here on two slow cores.

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use quorate::attack::Spec;
 use quorate::lab::Venue;
-use quorate::{ClientOptions, Durability, LocalCluster, Status};
+use quorate::{ClientOptions, Durability, LocalCluster, Status, Timing};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +56,9 @@ pub(crate) struct Bench {
     /// measured beside `memory`, which writes nothing, in the same run.
     #[arg(long, default_value = "sync", value_parser = crate::testnet::durability)]
     durability: Durability,
+    /// The least time that a view gets before its primary is replaced, as in `200ms`; 500 ms by default.
+    #[arg(long, value_name = "TIME", value_parser = crate::attack::span)]
+    view_timeout: Option<Duration>,
     /// What the clients ask for; `write` is all there is so far.
     #[arg(long, default_value = "write", value_parser = workload)]
     workload: String,
@@ -100,7 +103,11 @@ impl Bench {
 
     /// Loads a cluster of its own.
     async fn load_cluster(&self, durability: Durability) -> Result<Loaded> {
-        let builder = LocalCluster::builder().replicas(self.replicas.into()).durability(durability);
+        let mut timing = Timing::default();
+        timing.view_timeout_min = self.view_timeout.unwrap_or(timing.view_timeout_min);
+        timing.view_timeout_max = timing.view_timeout_max.max(timing.view_timeout_min);
+        let builder =
+            LocalCluster::builder().replicas(self.replicas.into()).durability(durability).timing(timing);
         let cluster = Arc::new(builder.start(Echo::default).await?);
         let before = statuses(&cluster).await?;
         let mut traitor = None;

@@ -95,10 +95,11 @@ impl Links {
     }
 
     /// Gives the link from one replica to another a shape. What is under way stays so.
+    ///
+    /// # Panics
+    /// If there is no such link.
     pub fn set(&self, from: usize, to: usize, shape: Shape) {
-        if let Some(wire) = self.wire(from, to) {
-            lock(wire).shape = shape;
-        }
+        lock(self.wire(from, to)).shape = shape;
     }
 
     /// Gives all links a shape.
@@ -106,15 +107,19 @@ impl Links {
         self.wires.values().for_each(|wire| lock(wire).shape.clone_from(shape));
     }
 
-    /// What the link from one replica to another did. Zero if there is no such link.
+    /// What the link from one replica to another did.
+    ///
+    /// # Panics
+    /// If there is no such link.
     #[must_use]
     pub fn counters(&self, from: usize, to: usize) -> LinkCounters {
-        self.wire(from, to).map(|wire| lock(wire).counters).unwrap_or_default()
+        lock(self.wire(from, to)).counters
     }
 
-    fn wire(&self, from: usize, to: usize) -> Option<&Mutex<Wire>> {
-        let id = |index: usize| u16::try_from(index).ok().map(ReplicaId);
-        self.wires.get(&(id(from)?, id(to)?)).map(|wire| &**wire)
+    fn wire(&self, from: usize, to: usize) -> &Mutex<Wire> {
+        let id = |index: usize| ReplicaId(u16::try_from(index).unwrap_or(u16::MAX));
+        let wire = self.wires.get(&(id(from), id(to)));
+        wire.unwrap_or_else(|| panic!("there is no link from replica {from} to replica {to}"))
     }
 }
 

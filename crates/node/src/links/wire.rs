@@ -96,7 +96,6 @@ impl Wire {
         self.last
     }
 
-    /// Every question takes one number, so that a shape that is changed does not shift the others' draws.
     fn happens(&mut self, part: f64) -> bool {
         self.random.random_range(0.0..1.0) < part
     }
