@@ -139,8 +139,8 @@ impl Scene {
         let protocol =
             ProtocolParameters { checkpoint_interval: 4, window: 8, ..ProtocolParameters::default() };
         let timing = Timing {
-            view_timeout_min: Duration::from_millis(150),
-            view_timeout_max: Duration::from_millis(600),
+            view_timeout_min: Duration::from_millis(250),
+            view_timeout_max: Duration::from_secs(2),
             status_interval: Duration::from_millis(20),
             fairness_timeout: Duration::from_millis(500),
             fetch_timeout: Duration::from_millis(50),

@@ -140,7 +140,7 @@ pub(crate) async fn stop<S: StateMachine>(cluster: LocalCluster<S>) {
 }
 
 /// A dozen chunks.
-const BALLAST_BYTES: usize = 1 << 20;
+const BALLAST_BYTES: usize = 768 << 10;
 /// Shorter than any chunk but the last.
 const PIECE_BYTES: usize = 4 << 10;
 /// Far above what anything takes here on two slow cores.
