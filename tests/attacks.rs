@@ -12,21 +12,36 @@ use quorate::lab::{ClientTally, Venue, Verdict, Witness};
 use quorate::prelude::*;
 use quorate::types::{Height, ProtocolParameters, ReplicaId};
 use quorate::{Error, Status, Timing};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn attacks_on_a_real_cluster_are_borne() {
-    let mut verdicts = Vec::new();
-    for spec in chosen() {
-        let place = Place::of(spec.needs());
-        match place.venue.refusal(spec.needs()) {
-            Some(why) => tell(&format!("{spec} is not run: {why}\n")),
-            None => verdicts.push(verdict_of(place, &spec).await),
+    let (mut specs, mut running, mut names) = (chosen().into_iter(), JoinSet::new(), BTreeMap::new());
+    let mut problems = Vec::new();
+    tell(&row(&Verdict::HEADINGS.map(str::to_owned)));
+    tell(&row(&Verdict::HEADINGS.map(|_| "---".to_owned())));
+    loop {
+        while running.len() < AT_ONCE
+            && let Some(spec) = specs.next()
+        {
+            let (place, name) = (Place::of(spec.needs()), spec.to_string());
+            match place.venue.refusal(spec.needs()) {
+                Some(why) => tell(&format!("| {name} | not run: {why} |\n")),
+                None => drop(names.insert(running.spawn(verdict_of(place, spec)).id(), name)),
+            }
+        }
+        match running.join_next_with_id().await {
+            Some(Ok((_, verdict))) => {
+                tell(&row(&verdict.row()));
+                problems.extend(problems_of(&verdict));
+            }
+            Some(Err(panic)) => problems.push(format!("{}: {panic}", names[&panic.id()])),
+            None => break,
         }
     }
-    tell(&table(&verdicts));
-    let problems: Vec<String> = verdicts.iter().flat_map(problems_of).collect();
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
@@ -86,17 +101,19 @@ async fn what_an_attack_needs_and_does_not_get_is_said_in_a_sentence() {
 }
 
 /// Whom a replica asks for a state is drawn, so that a liar may not be asked the first time.
-async fn verdict_of(place: Place, spec: &Spec) -> Verdict {
-    let mut verdict = Scene::start(place).await.attack(Some(spec)).await;
+async fn verdict_of(place: Place, spec: Spec) -> Verdict {
+    let mut verdict = Scene::start(place).await.attack(Some(&spec)).await;
     for _ in 1..TRIES {
         if verdict.fired > 0 {
             break;
         }
-        verdict = Scene::start(place).await.attack(Some(spec)).await;
+        verdict = Scene::start(place).await.attack(Some(&spec)).await;
     }
     verdict
 }
 
+/// Clusters at a time: they spend most of their time waiting for a timer.
+const AT_ONCE: usize = 2;
 /// Scenes in which an attack must have happened once.
 const TRIES: usize = 3;
 
@@ -180,6 +197,7 @@ impl Scene {
         for replica in 0..self.laggard() {
             within("it stops", self.cluster.replica(replica).stop()).await.expect("it stops");
             within("it restarts", self.cluster.replica(replica).restart()).await.expect("it restarts");
+            until("it takes part again", self.cluster.replica(replica), |status| status.is_awake).await;
         }
         append_in_order(&self.client, 60..64).await;
         self.next = 64;
@@ -334,10 +352,8 @@ fn problems_of(verdict: &Verdict) -> impl Iterator<Item = String> {
     verdict.problems().into_iter().map(move |problem| format!("{name}: {problem}"))
 }
 
-fn table(verdicts: &[Verdict]) -> String {
-    let mut lines = vec![Verdict::HEADINGS.map(str::to_owned), Verdict::HEADINGS.map(|_| "---".to_owned())];
-    lines.extend(verdicts.iter().map(Verdict::row));
-    lines.iter().map(|line| format!("| {} |\n", line.join(" | "))).collect()
+fn row(columns: &[String]) -> String {
+    format!("| {} |\n", columns.join(" | "))
 }
 
 /// Told also by a test that passes.

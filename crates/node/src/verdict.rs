@@ -216,12 +216,13 @@ fn views(honest: &[&Witness]) -> u64 {
 }
 
 /// What honest replicas are refused for too.
-const INNOCENT: [Rejection; 8] = [
+const INNOCENT: [Rejection; 9] = [
     Rejection::StaleView,
     Rejection::FutureView,
     Rejection::StaleHeight,
     Rejection::AboveWindow,
     Rejection::Unrequested,
+    Rejection::BrokenChain,
     Rejection::TooManyPending,
     Rejection::Recovering,
     Rejection::TooSoon,
