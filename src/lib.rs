@@ -37,7 +37,7 @@ pub use quorate_machine::{
 pub use quorate_node::{
     Client, ClientOptions, ClientStats, ControlClient, Durability, Error, LocalCluster, LocalClusterBuilder,
     LocalReplica, LogStatus, RejectedWhy, Replica, RequestId, Result, Status, SubmitError, Submitted, Timing,
-    backup, config, doctor,
+    Trail, backup, config, doctor,
 };
 pub use quorate_types as types;
 
@@ -67,6 +67,13 @@ pub mod lab {
         AsReplica, Fault, NetworkParameters, Operation, Part, Sim, SimClient, SimOptions, SimReplica,
         SimTraitor, TimedFault, Violation, WAIT_MAX,
     };
+}
+
+/// Attacks on real clusters: slow and lossy links, where an attack can run, and what it achieved.
+#[cfg(feature = "lab")]
+pub mod lab {
+    pub use quorate_node::links::{LinkCounters, Links, Shape};
+    pub use quorate_node::{ClientTally, Venue, Verdict, Witness};
 }
 
 /// Tools to test and measure a state machine with.

@@ -13,12 +13,31 @@ use std::time::Duration;
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Journal {
     numbers: Vec<u64>,
+    /// Text that makes the state large, or nothing.
+    ballast: String,
 }
 
 impl Journal {
     /// A machine that differs from the others' from the beginning.
     pub(crate) fn with(numbers: Vec<u64>) -> Self {
-        Self { numbers }
+        Self { numbers, ballast: String::new() }
+    }
+
+    /// A machine whose state has many chunks, of which every number changes each.
+    pub(crate) fn heavy() -> Self {
+        let mut state = 1_u64;
+        let letters = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'a' + (state >> 60) as u8)
+        });
+        Self { numbers: Vec::new(), ballast: letters.take(BALLAST_BYTES).collect() }
+    }
+
+    fn change_ballast(&mut self, number: u64) {
+        let number = format!("{number:016}");
+        for begin in (0..self.ballast.len()).step_by(PIECE_BYTES) {
+            self.ballast.replace_range(begin..begin + number.len(), &number);
+        }
     }
 }
 
@@ -51,6 +70,7 @@ impl StateMachine for Journal {
         match command {
             Command::Append(number) => {
                 self.numbers.push(number);
+                self.change_ballast(number);
                 Reply::Position(self.numbers.len() as u64 - 1)
             }
             Command::List => Reply::All(self.numbers.clone()),
@@ -115,9 +135,13 @@ pub(crate) async fn start(replicas: usize) -> LocalCluster<Journal> {
 }
 
 /// Stops everything; a test that gets here has passed.
-pub(crate) async fn stop(cluster: LocalCluster<Journal>) {
+pub(crate) async fn stop<S: StateMachine>(cluster: LocalCluster<S>) {
     within("the cluster stops", cluster.stop()).await.expect("the cluster stops");
 }
 
+/// A dozen chunks.
+const BALLAST_BYTES: usize = 768 << 10;
+/// Shorter than any chunk but the last.
+const PIECE_BYTES: usize = 4 << 10;
 /// Far above what anything takes here on two slow cores.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,17 +2,20 @@
 //! the figures beside the floor that the machine gives.
 //!
 //! Reading order: this file (the flags and the run), `load` (who submits, and when), `recorder` (what
-//! is counted), `echo` (the service), `floor`, `report`.
+//! is counted), `phases` (before the attack and under it), `echo` (the service), `floor`, `report`.
 
 mod echo;
 mod floor;
 mod load;
+mod phases;
 mod recorder;
 mod report;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use quorate::{Attack, ClientOptions, Durability, LocalCluster, Status};
+use quorate::attack::Spec;
+use quorate::lab::Venue;
+use quorate::{ClientOptions, Durability, LocalCluster, Status, Timing};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,17 +52,21 @@ pub(crate) struct Bench {
     /// were answered, and timed from then. Without it every client keeps its window full.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    /// What the replicas' logs survive: `sync` writes to a temporary directory (see TMPDIR) and is measured beside
-    /// `memory`, which writes nothing, in the same run.
+    /// What the replicas' logs survive: `sync` writes to a temporary directory (see TMPDIR) and, without an attack, is
+    /// measured beside `memory`, which writes nothing, in the same run.
     #[arg(long, default_value = "sync", value_parser = crate::testnet::durability)]
     durability: Durability,
+    /// The least time that a view gets before its primary is replaced, as in `200ms`; 500 ms by default.
+    #[arg(long, value_name = "TIME", value_parser = crate::attack::span)]
+    view_timeout: Option<Duration>,
     /// What the clients ask for; `write` is all there is so far.
     #[arg(long, default_value = "write", value_parser = workload)]
     workload: String,
-    /// Turns one replica into a traitor for the whole run.
-    #[arg(long, value_parser = attack)]
-    attack: Option<Attack>,
-    /// The traitor. By default the primary for attacks that only a primary can make, else the last backup.
+    /// Turns one replica into a traitor after the measurement, and measures as long again beside it. See `quorate attack
+    /// list`.
+    #[arg(long, value_parser = crate::attack::spec)]
+    attack: Option<Spec>,
+    /// The traitor. By default the primary of the moment for attacks that only a primary can make, else the last backup.
     #[arg(long, requires = "attack")]
     replica: Option<u16>,
     /// Prints one JSON object instead of a table.
@@ -78,7 +85,7 @@ impl Bench {
         self.check()?;
         let floor = floor::measure(self.size as usize).await.context("the floor cannot be measured")?;
         let memory = match self.durability {
-            Durability::Sync => Some(self.load_cluster(Durability::Memory).await?),
+            Durability::Sync if self.attack.is_none() => Some(self.load_cluster(Durability::Memory).await?),
             _ => None,
         };
         let measured = Measured::new(self, self.load_cluster(self.durability).await?, floor, memory);
@@ -96,11 +103,20 @@ impl Bench {
 
     /// Loads a cluster of its own.
     async fn load_cluster(&self, durability: Durability) -> Result<Loaded> {
-        let builder = LocalCluster::builder().replicas(self.replicas.into()).durability(durability);
+        let mut timing = Timing::default();
+        timing.view_timeout_min = self.view_timeout.unwrap_or(timing.view_timeout_min);
+        timing.view_timeout_max = timing.view_timeout_max.max(timing.view_timeout_min);
+        let builder =
+            LocalCluster::builder().replicas(self.replicas.into()).durability(durability).timing(timing);
         let cluster = Arc::new(builder.start(Echo::default).await?);
-        let traitor = self.turn_traitor(&cluster).await?;
         let before = statuses(&cluster).await?;
-        let outcome = load::run(&cluster, &self.load()).await;
+        let mut traitor = None;
+        let load = self.load();
+        let outcome = load::run(&cluster, &load, async || {
+            traitor = self.turn_traitor(&cluster).await?;
+            Ok(())
+        });
+        let outcome = outcome.await;
         let statuses = statuses(&cluster).await?;
         cluster.stop().await?;
         check_health(&statuses, traitor)?;
@@ -108,8 +124,11 @@ impl Bench {
         Ok(Loaded {
             outcome: outcome?,
             view_changes: view_changes(&statuses, traitor),
+            fired: traitor.and_then(|traitor| statuses.get(traitor)).map_or(0, |status| status.attack_fired),
             syncs_per_replica: (syncs(&statuses) - syncs(&before)) as f64 / f64::from(self.replicas),
-            span: Duration::from_secs_f64(self.warmup + self.seconds),
+            span: Duration::from_secs_f64(
+                self.warmup + self.seconds * if self.attack.is_some() { 2.0 } else { 1.0 },
+            ),
         })
     }
 
@@ -119,6 +138,11 @@ impl Bench {
             && replica >= self.replicas
         {
             bail!("there is no replica {replica}; this cluster has replicas 0 to {}", self.replicas - 1);
+        }
+        if let Some(attack) = &self.attack
+            && let Some(why) = Venue::OneReplica.refusal(attack.needs())
+        {
+            bail!("the attack `{attack}` is refused: {why}");
         }
         let limit = quorate::types::ProtocolParameters::default().command_bytes_max;
         if self.size.saturating_add(echo::OVERHEAD_MAX) > limit {
@@ -135,6 +159,7 @@ impl Bench {
             pace: self.rate.map_or(Pace::Closed, Pace::Open),
             warmup: Duration::from_secs_f64(self.warmup),
             span: Duration::from_secs_f64(self.seconds),
+            attacked: self.attack.is_some().then(|| Duration::from_secs_f64(self.seconds)),
             options: ClientOptions {
                 window: self.window.into(),
                 bundle_max: self.bundle.into(),
@@ -145,13 +170,13 @@ impl Bench {
 
     /// Gives the traitor's number, if there is one.
     async fn turn_traitor(&self, cluster: &LocalCluster<Echo>) -> Result<Option<usize>> {
-        let Some(attack) = self.attack else { return Ok(None) };
+        let Some(attack) = &self.attack else { return Ok(None) };
         let traitor = match self.replica {
             Some(replica) => usize::from(replica),
             None if attack.is_primary_attack() => cluster.replica(0).status().await?.primary.index(),
             None => usize::from(self.replicas) - 1,
         };
-        cluster.replica(traitor).attack(attack).await?;
+        cluster.replica(traitor).attack(attack.clone()).await?;
         Ok(Some(traitor))
     }
 }
@@ -209,10 +234,6 @@ fn workload(text: &str) -> Result<String, String> {
         }
         _ => Err("there is no such workload; so far there is only `write`".to_owned()),
     }
-}
-
-fn attack(text: &str) -> Result<Attack, String> {
-    text.parse::<Attack>().map_err(|error| error.to_string())
 }
 
 /// Less would measure the timers.

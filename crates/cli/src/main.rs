@@ -1,5 +1,6 @@
 //! The `quorate` program. One file for each command; `exit` says what the exit codes mean.
 
+mod attack;
 mod bench;
 mod simulate;
 
@@ -59,6 +60,8 @@ enum Command {
     Cas(service::Cas),
     /// Runs seeded clusters in simulated time until a property breaks.
     Simulate(simulate::Simulate),
+    /// Attacks a running test cluster and says what came of it.
+    Attack(attack::Attack),
     /// Measures a cluster in this process over real QUIC: throughput, latency, processor time.
     Bench(bench::Bench),
 }
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Delete(delete) => delete.run(),
         Command::Cas(cas) => cas.run(),
         Command::Simulate(simulate) => simulate.run(),
+        Command::Attack(attack) => attack.run(),
         Command::Bench(bench) => bench.run(),
     };
     result.unwrap_or_else(|error| {

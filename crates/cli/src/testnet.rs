@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use layout::Layout;
+pub(crate) use layout::config_of;
 
 /// What to do with a test cluster.
 #[derive(Subcommand, Debug)]

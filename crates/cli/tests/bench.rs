@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::process::{Command, Output};
 
 /// Every field of the object, each a number but for the durability.
-const FIELDS: [&str; 23] = [
+const FIELDS: [&str; 24] = [
     "requests",
     "seconds",
     "throughput",
@@ -28,6 +28,7 @@ const FIELDS: [&str; 23] = [
     "memory_throughput",
     "memory_p50_ms",
     "throughput_by_memory",
+    "attacked",
 ];
 
 const SHORT: [&str; 8] = ["--seconds", "1", "--clients", "2", "--window", "4", "--warmup", "0.2"];
@@ -76,6 +77,29 @@ fn one_request_at_a_time_has_a_signature_each() {
 fn a_silent_backup_costs_no_request() {
     let report = measure(&["--attack", "silent"]);
     assert_eq!(report["view_changes"], 0, "{report}");
+    let attacked = &report["attacked"];
+    assert_eq!((&attacked["attack"], &attacked["errors"]), (&"silent".into(), &0.into()), "{report}");
+    for figure in ["fired", "requests", "throughput", "throughput_by_fault_free", "p50_ms", "p99_ms"] {
+        assert!(number(attacked, figure) > 0.0, "{figure} in {report}");
+    }
+}
+
+#[test]
+fn the_table_sets_the_time_under_attack_beside_the_time_before() {
+    let output = bench(&[&SHORT[..], &["--attack", "lie-to-clients@probability=0.5"]].concat());
+    assert!(output.status.success(), "{output:?}");
+    let table = String::from_utf8(output.stdout).expect("text");
+    for line in
+        ["s of lie-to-clients@probability=0.5, which deviated", "% of that without it", "back at 50 % after"]
+    {
+        assert!(table.contains(line), "{line} in\n{table}");
+    }
+}
+
+#[test]
+fn an_attack_that_never_happened_fails() {
+    let output = bench(&[&SHORT[..], &["--attack", "silent@views=1000..1001", "--json"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
 }
 
 #[test]
@@ -113,7 +137,7 @@ fn mistakes_are_told_in_one_sentence() {
         (&["--seconds", "NaN"], "give a number of seconds from 0.1 to 3600"),
         (&["--warmup=-1"], "give a number of seconds from 0 to 3600"),
         (&["--rate", "0"], "give requests per second from 1 to 10000000"),
-        (&["--attack", "nap"], "there is no attack `nap`; choose one of silent, "),
+        (&["--attack", "nap"], "in `nap`: there is no attack `nap`; choose one of silent, "),
         (&["--replica", "1"], "--attack"),
         (
             &["--attack", "silent", "--replica", "4"],

@@ -86,14 +86,14 @@ async fn a_primary_turned_traitor_over_its_socket_is_convicted() {
     let mut processes = Processes::new(Durability::Sync);
     processes.start_all();
     let mut control = processes.control(0).await.expect("it runs");
-    control.attack(Some("equivocate-proposals")).await.expect("it is a test cluster");
+    control.attack("equivocate-proposals", 42).await.expect("it is a test cluster");
     until("somebody has evidence", || async {
         assert!(processes.quorate(&["put", "a", "1"]).status.success());
         let status = processes.status(1).await.expect("it runs");
         (status.evidence > 0).then_some(())
     })
     .await;
-    control.attack(None).await.expect("always");
+    control.honest().await.expect("always");
     assert_eq!(processes.status(0).await.expect("it runs").attack, None);
 }
 

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! {"command":"status"}                                    {"ok":{"replica":0,"is_running":true, ..}}
-//! {"command":"attack","attack":"equivocate-proposals"}    {"ok":true}
+//! {"command":"trail"}                                     {"ok":{"blocks":[[1,"5d.."], ..],"states":[]}}
+//! {"command":"attack","attack":"silent","seed":42}        {"ok":true}
 //! {"command":"attack","attack":null}                      {"ok":true}
 //! {"command":"cut","peers":[2,3]}                         {"ok":true}
 //! {"command":"heal"}                                      {"ok":true}
@@ -31,8 +32,11 @@ pub(crate) use socket::ControlSocket;
 enum Request {
     /// Say how it is doing. The braces make further fields a mistake, as everywhere.
     Status {},
-    /// Turn traitor with the attack of this name, or honest again without one.
-    Attack { attack: Option<String> },
+    /// Say what it executed lately.
+    Trail {},
+    /// Turn traitor with this attack, or honest again without one. All the attack's randomness comes from the seed,
+    /// which is drawn if none is named.
+    Attack { attack: Option<String>, seed: Option<u64> },
     /// Cut these replicas off until `heal`.
     Cut { peers: Vec<ReplicaId> },
     /// End all cuts.

@@ -23,6 +23,7 @@ use crate::keeper::{Job, Keeper, Read};
 use crate::network::Network;
 use crate::status::{Status, Tally};
 use crate::threads::Done;
+use crate::trail::Trail;
 use crate::verify::{ToVerify, VerifierPool};
 
 /// What the owner of a replica asks of its driver. The driver stops when nobody can ask any more.
@@ -33,11 +34,24 @@ pub(crate) enum Control {
     WaitFor(Condition, oneshot::Sender<Status>),
     /// Cut a peer off, or let it connect again.
     SetCut(quorate_types::ReplicaId, bool),
-    /// Turn traitor with an adversary, or honest again without one.
+    /// Say what it executed lately.
+    Trail(oneshot::Sender<Trail>),
+    /// Turn traitor, or honest again.
     #[cfg(feature = "lab")]
-    Attack(Option<Box<dyn quorate_attack::Adversary>>, oneshot::Sender<()>),
+    Attack(Option<Turn>, oneshot::Sender<()>),
     /// End everything.
     Stop,
+}
+
+/// What turns a replica into a traitor.
+#[cfg(feature = "lab")]
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) adversary: Box<dyn quorate_attack::Adversary>,
+    /// Other traitors whose keys it has.
+    pub(crate) colluders: Vec<(quorate_types::ReplicaId, quorate_types::SecretKey)>,
+    /// Where all its randomness comes from.
+    pub(crate) seed: u64,
 }
 
 /// What somebody waits for.
@@ -71,6 +85,7 @@ pub(crate) struct Parts {
 pub(crate) struct Driver {
     parts: Parts,
     tally: Tally,
+    trail: Trail,
     waiters: Vec<(Condition, oneshot::Sender<Status>)>,
     to_verify: ToVerify,
     to_execute: Vec<Work>,
@@ -83,6 +98,7 @@ impl Driver {
         Self {
             parts,
             tally: Tally::default(),
+            trail: Trail::default(),
             waiters: Vec::new(),
             to_verify: ToVerify::default(),
             to_execute: Vec::new(),
@@ -182,6 +198,7 @@ impl Driver {
                     self.parts.verifier.on_done(&inputs);
                     for input in inputs {
                         if let Input::Snapshot(head) = &input {
+                            self.trail.on_state(head.height, head.root());
                             self.to_execute.push(Work::Durable(Arc::clone(head)));
                         }
                         self.parts.core.handle(now, input);
@@ -238,7 +255,10 @@ impl Driver {
             Action::Persist(number, record) => self.parts.journal.append(number, record),
             Action::Send(to, message) => self.parts.network.send(to, &message),
             Action::Verify(peer, value) => self.to_verify.push(peer, value),
-            Action::Execute(execution) => self.to_execute.push(Work::Execute(execution)),
+            Action::Execute(execution) => {
+                self.trail.on_block(execution.height, execution.block);
+                self.to_execute.push(Work::Execute(execution));
+            }
             Action::TakeSnapshot(order) => self.to_execute.push(Work::Freeze(order)),
             Action::BeginTransfer(head, header) => self.to_keep.push(Job::Begin(head, header)),
             Action::AbandonTransfer => self.to_keep.push(Job::Abandon),
@@ -253,7 +273,7 @@ impl Driver {
             }
             Action::Reply(client, message) => self.parts.network.reply(&client, &message),
             Action::Report(evidence) => {
-                self.tally.evidence += 1;
+                self.tally.on_evidence(evidence.replica);
                 self.parts.evidence.add(&evidence);
             }
             Action::Reject(peer, why) => self.reject(peer, why),
@@ -288,12 +308,13 @@ impl Driver {
         match control {
             // Whoever asked may have gone meanwhile.
             Control::Status(answer) => drop(answer.send(self.status())),
+            Control::Trail(answer) => drop(answer.send(self.trail.clone())),
             Control::WaitFor(condition, answer) => self.waiters.push((condition, answer)),
             Control::SetCut(peer, true) => self.parts.network.cut(peer),
             Control::SetCut(peer, false) => self.parts.network.heal(peer),
             #[cfg(feature = "lab")]
-            Control::Attack(adversary, answer) => {
-                self.set_adversary(adversary);
+            Control::Attack(turn, answer) => {
+                self.turn(turn);
                 let _ = answer.send(());
             }
             Control::Stop => {}
@@ -301,11 +322,11 @@ impl Driver {
     }
 
     #[cfg(feature = "lab")]
-    fn set_adversary(&mut self, adversary: Option<Box<dyn quorate_attack::Adversary>>) {
-        match adversary {
-            Some(adversary) => {
-                tracing::warn!(attack = adversary.name(), "turns traitor");
-                self.parts.core.attack(adversary, &self.parts.config, Vec::new(), rand::random());
+    fn turn(&mut self, turn: Option<Turn>) {
+        match turn {
+            Some(Turn { adversary, colluders, seed }) => {
+                tracing::warn!(attack = adversary.name(), seed, "turns traitor");
+                self.parts.core.attack(adversary, &self.parts.config, colluders, seed);
             }
             None => drop(self.parts.core.repent()),
         }

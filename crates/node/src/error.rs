@@ -125,6 +125,9 @@ pub enum Error {
     /// Sockets could not be made.
     #[error(transparent)]
     Transport(#[from] quorate_transport::StartError),
+    /// The links between the replicas could not be made.
+    #[error("the system refuses the links between the replicas: {0}; raise its limits")]
+    Links(std::io::Error),
     /// There is no place for temporary data.
     #[error("no temporary directory can be made: {0}; name one with `.directory(..)`, or set TMPDIR")]
     Temporary(std::io::Error),
@@ -202,6 +205,14 @@ pub enum Error {
     NotATestCluster {
         /// Which.
         replica: ReplicaId,
+    },
+    /// The attack cannot run here.
+    #[error("the attack `{attack}` is refused: {why}")]
+    CannotAttack {
+        /// Its name.
+        attack: String,
+        /// Why, and what to do.
+        why: &'static str,
     },
     /// No evidence came in time.
     #[error("no replica has reported evidence within {waited:?}")]

@@ -26,6 +26,11 @@ mod threads;
 
 mod node;
 mod status;
+mod trail;
+#[cfg(feature = "lab")]
+mod verdict;
+#[cfg(feature = "lab")]
+mod venue;
 
 pub mod backup;
 mod client;
@@ -36,6 +41,10 @@ mod directory;
 pub mod doctor;
 mod local;
 mod local_replica;
+#[cfg(feature = "lab")]
+mod local_attacks;
+#[cfg(feature = "lab")]
+pub mod links;
 mod replica;
 
 mod error;
@@ -51,3 +60,8 @@ pub use quorate_consensus::client::RequestId;
 pub use quorate_transport::floor;
 pub use replica::Replica;
 pub use status::{LogStatus, Status};
+pub use trail::{TRAIL_MAX, Trail};
+#[cfg(feature = "lab")]
+pub use venue::Venue;
+#[cfg(feature = "lab")]
+pub use verdict::{ClientTally, Verdict, Witness};

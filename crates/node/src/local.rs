@@ -31,12 +31,17 @@ pub struct LocalCluster<S> {
     pub(crate) membership: Arc<Membership>,
     timing: Timing,
     application: ApplicationFactory,
-    members: Vec<Remote>,
+    pub(crate) members: Vec<Remote>,
     client_addresses: Vec<SocketAddr>,
     evidence: EvidenceBoard,
     slots: Vec<Slot>,
     /// Pairs of replicas that are cut off from each other, the smaller number first.
     cuts: Mutex<BTreeSet<(ReplicaId, ReplicaId)>>,
+    #[cfg(feature = "lab")]
+    pub(crate) links: Option<crate::links::Links>,
+    /// Where the randomness of traitors and links comes from.
+    #[cfg(feature = "lab")]
+    pub(crate) seed: u64,
     /// Removed with the cluster.
     _temporary: Option<TempDir>,
     machine: PhantomData<fn() -> S>,
@@ -61,6 +66,10 @@ pub struct LocalClusterBuilder<S> {
     protocol: ProtocolParameters,
     scheme: Scheme,
     is_test: bool,
+    #[cfg(feature = "lab")]
+    pub(crate) links: Option<crate::links::Shape>,
+    #[cfg(feature = "lab")]
+    pub(crate) seed: Option<u64>,
     machine: PhantomData<fn() -> S>,
 }
 
@@ -85,6 +94,10 @@ impl<S: StateMachine> LocalCluster<S> {
             protocol: ProtocolParameters::default(),
             scheme: Scheme::Ed25519,
             is_test: true,
+            #[cfg(feature = "lab")]
+            links: None,
+            #[cfg(feature = "lab")]
+            seed: None,
             machine: PhantomData,
         }
     }
@@ -255,11 +268,23 @@ impl<S: StateMachine> LocalCluster<S> {
             application: self.application.clone(),
             disk: slot.home.open(self.membership.cluster(), slot.key.public())?,
             sockets,
-            members: self.members.clone(),
+            members: self.members_for(slot.id),
             evidence: self.evidence.clone(),
             meter: Arc::clone(&slot.meter),
             verifier_threads: 1,
         })
+    }
+
+    /// The replicas with the addresses at which one of them reaches them.
+    #[cfg(not(feature = "lab"))]
+    fn members_for(&self, _: ReplicaId) -> Vec<Remote> {
+        self.members.clone()
+    }
+
+    /// A replica's number and key.
+    #[cfg(feature = "lab")]
+    pub(crate) fn identity(&self, index: usize) -> Result<(ReplicaId, SecretKey)> {
+        self.slot(index).map(|slot| (slot.id, slot.key.clone()))
     }
 
     /// Stops a replica and replaces its disk by an empty one.
@@ -381,6 +406,11 @@ impl<S: StateMachine> LocalClusterBuilder<S> {
             Ok(Slot { id, key, home, meter: Arc::default(), node: Mutex::new(None) })
         };
         let slots: Vec<Slot> = membership.replicas().zip(keys).map(slot).collect::<Result<_>>()?;
+        #[cfg(feature = "lab")]
+        let seed = self.seed.unwrap_or_else(rand::random);
+        #[cfg(feature = "lab")]
+        let links =
+            self.links.map(|shape| crate::links::Links::start(&peer_addresses, &shape, seed)).transpose();
         let cluster = LocalCluster {
             members: members(&membership, &peer_addresses)?,
             client_addresses: sockets.iter().map(|sockets| sockets.clients.local_addr()).collect(),
@@ -392,6 +422,10 @@ impl<S: StateMachine> LocalClusterBuilder<S> {
             slots,
             _temporary: temporary,
             cuts: Mutex::default(),
+            #[cfg(feature = "lab")]
+            links: links.map_err(Error::Links)?,
+            #[cfg(feature = "lab")]
+            seed,
             machine: PhantomData,
         };
         for (slot, sockets) in cluster.slots.iter().zip(sockets) {

@@ -1,14 +1,14 @@
-//! What can be done to one replica of a local cluster? Stop, start, watch, and turn it.
+//! What can be done to one replica of a local cluster? Stop, start and watch it.
 
 use quorate_machine::StateMachine;
 use quorate_types::ReplicaId;
 use std::time::Duration;
 
-use crate::{LocalCluster, Result, Status};
+use crate::{LocalCluster, Result, Status, Trail};
 
 /// One replica of a [`LocalCluster`].
 pub struct LocalReplica<'a, S> {
-    cluster: &'a LocalCluster<S>,
+    pub(crate) cluster: &'a LocalCluster<S>,
     index: usize,
 }
 
@@ -21,25 +21,6 @@ impl<'a, S: StateMachine> LocalReplica<'a, S> {
     #[must_use]
     pub fn id(&self) -> ReplicaId {
         ReplicaId(u16::try_from(self.index).unwrap_or(u16::MAX))
-    }
-
-    /// Turns it into a traitor that runs an [`Attack`](quorate_attack::Attack) or any other adversary,
-    /// instead of what it ran before.
-    ///
-    /// # Errors
-    /// [`crate::Error::NotATestCluster`], [`crate::Error::Stopped`] or [`crate::Error::NoSuchReplica`].
-    #[cfg(feature = "lab")]
-    pub async fn attack(&self, adversary: impl Into<Box<dyn quorate_attack::Adversary>>) -> Result {
-        self.cluster.node(self.index)?.attack(Some(adversary.into())).await
-    }
-
-    /// Makes it honest again.
-    ///
-    /// # Errors
-    /// As [`LocalReplica::attack`].
-    #[cfg(feature = "lab")]
-    pub async fn repent(&self) -> Result {
-        self.cluster.node(self.index)?.attack(None).await
     }
 
     /// Stops it and waits until its threads have ended and its ports are free. Its log remains.
@@ -74,6 +55,14 @@ impl<'a, S: StateMachine> LocalReplica<'a, S> {
     /// [`crate::Error::NoSuchReplica`].
     pub async fn status(&self) -> Result<Status> {
         Ok(self.cluster.node(self.index)?.status().await)
+    }
+
+    /// What it executed and vouched for since it started, as far back as it remembers.
+    ///
+    /// # Errors
+    /// [`crate::Error::Stopped`] or [`crate::Error::NoSuchReplica`].
+    pub async fn trail(&self) -> Result<Trail> {
+        self.cluster.node(self.index)?.trail().await
     }
 
     /// Waits until its status meets a condition, without a limit of its own.

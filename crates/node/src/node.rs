@@ -23,6 +23,7 @@ use crate::network::{Network, Sockets};
 use crate::states::{Snapshot, States};
 use crate::status::Status;
 use crate::threads::Threads;
+use crate::trail::Trail;
 use crate::verify::VerifierPool;
 use crate::{Durability, Error, Result, core};
 
@@ -121,16 +122,38 @@ impl Node {
         let _ = self.control.send(Control::SetCut(peer, is_cut)).await;
     }
 
-    /// Turns the replica into a traitor, or honest again.
-    #[cfg(feature = "lab")]
-    pub(crate) async fn attack(&self, adversary: Option<Box<dyn quorate_attack::Adversary>>) -> Result {
-        let replica = self.replica;
-        if !self.is_test {
-            return Err(Error::NotATestCluster { replica });
-        }
+    /// What it executed lately.
+    pub(crate) async fn trail(&self) -> Result<Trail> {
         let (sender, answer) = oneshot::channel();
-        let _ = self.control.send(Control::Attack(adversary, sender)).await;
-        answer.await.map_err(|_| Error::Stopped { replica })
+        // Whoever does not take the question does not answer it.
+        let _ = self.control.send(Control::Trail(sender)).await;
+        answer.await.map_err(|_| Error::Stopped { replica: self.replica })
+    }
+
+    /// Turns the replica into a traitor, if the cluster is one for tests and the venue gives what the attack needs.
+    #[cfg(feature = "lab")]
+    pub(crate) async fn attack(&self, turn: crate::driver::Turn, venue: crate::Venue) -> Result {
+        if !self.is_test {
+            return Err(Error::NotATestCluster { replica: self.replica });
+        }
+        if let Some(why) = venue.refusal(turn.adversary.needs()) {
+            return Err(Error::CannotAttack { attack: turn.adversary.name().replace('_', "-"), why });
+        }
+        self.turn(Some(turn)).await
+    }
+
+    /// Makes the replica honest again.
+    #[cfg(feature = "lab")]
+    pub(crate) async fn repent(&self) -> Result {
+        self.turn(None).await
+    }
+
+    #[cfg(feature = "lab")]
+    async fn turn(&self, turn: Option<crate::driver::Turn>) -> Result {
+        let (sender, answer) = oneshot::channel();
+        // Whoever does not take the order does not confirm it.
+        let _ = self.control.send(Control::Attack(turn, sender)).await;
+        answer.await.map_err(|_| Error::Stopped { replica: self.replica })
     }
 
     /// Stops all threads and waits for their end.

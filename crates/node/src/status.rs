@@ -4,7 +4,7 @@ use quorate_consensus::{CommitRule, Event, Peer, ReplicaStatus};
 use quorate_transport::{Counters, Reason};
 use quorate_types::{Digest, Height, Rejection, ReplicaId, View};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// What a replica says of itself.
@@ -62,6 +62,9 @@ pub struct Status {
     pub snapshot: SnapshotStatus,
     /// Pieces of evidence that it reported since it started.
     pub evidence: u64,
+    /// The replicas against which it reported them, in the order of their numbers.
+    #[serde(default)]
+    pub accused: BTreeSet<ReplicaId>,
     /// The attack that it runs, in a test cluster.
     pub attack: Option<String>,
     /// How often that attack really deviated from the protocol.
@@ -125,7 +128,8 @@ impl Status {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     rejections: BTreeMap<(&'static str, Rejection), u64>,
-    pub(crate) evidence: u64,
+    evidence: u64,
+    accused: BTreeSet<ReplicaId>,
     view_changes: u64,
     commits_fast: u64,
     commits_slow: u64,
@@ -152,6 +156,11 @@ impl Tally {
         };
         tracing::debug!(?peer, %why, "rejected a message");
         *self.rejections.entry((source, why)).or_default() += 1;
+    }
+
+    pub(crate) fn on_evidence(&mut self, against: ReplicaId) {
+        self.evidence += 1;
+        self.accused.insert(against);
     }
 
     pub(crate) fn on_event(&mut self, event: &Event) {
@@ -246,6 +255,7 @@ impl Tally {
             commits_slow: self.commits_slow,
             rejections: self.rejections.iter().map(named).collect(),
             evidence: self.evidence,
+            accused: self.accused.clone(),
             ..Status::default()
         }
     }

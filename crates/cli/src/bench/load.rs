@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
 use super::echo::{Echo, Payload};
+use super::phases::{Attacked, Phases};
 use super::recorder::{Recorder, Span, Timed};
 
 /// What the clients are to do.
@@ -22,6 +23,8 @@ pub(crate) struct Load {
     pub(crate) pace: Pace,
     pub(crate) warmup: Duration,
     pub(crate) span: Duration,
+    /// How long the load goes on under attack after that.
+    pub(crate) attacked: Option<Duration>,
     pub(crate) options: ClientOptions,
 }
 
@@ -38,6 +41,8 @@ pub(crate) enum Pace {
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) recorder: Recorder,
+    /// What was seen after the measurement, under attack.
+    pub(crate) attacked: Option<Attacked>,
     pub(crate) elapsed: Duration,
     /// Requests that were submitted for each signature that was made.
     pub(crate) requests_per_signature: f64,
@@ -48,8 +53,12 @@ pub(crate) struct Outcome {
 }
 
 /// Loads the cluster: every client connects and gets one answer, then the warm-up and the measurement
-/// run, then the last answers are awaited.
-pub(crate) async fn run(cluster: &Arc<LocalCluster<Echo>>, load: &Load) -> Result<Outcome> {
+/// run, then the attack if one is asked for, then the last answers are awaited.
+pub(crate) async fn run(
+    cluster: &Arc<LocalCluster<Echo>>,
+    load: &Load,
+    attack: impl AsyncFnOnce() -> Result<()>,
+) -> Result<Outcome> {
     let (start, schedule) = watch::channel(None);
     let (ready_sender, mut ready) = mpsc::channel(load.clients);
     let mut reports = Vec::new();
@@ -73,7 +82,9 @@ pub(crate) async fn run(cluster: &Arc<LocalCluster<Echo>>, load: &Load) -> Resul
     }
     let now = Instant::now();
     let begin = now + load.warmup;
-    let schedule = Schedule { start: now, span: Span { begin, end: begin + load.span } };
+    let span = Span { begin, end: begin + load.span };
+    let attacked = load.attacked.map(|length| Span { begin: span.end, end: span.end + length });
+    let schedule = Schedule { start: now, span, attacked };
     let pacer = Pacer::start(load, schedule, &crowd)?;
     start.send_replace(Some(schedule));
 
@@ -82,12 +93,15 @@ pub(crate) async fn run(cluster: &Arc<LocalCluster<Echo>>, load: &Load) -> Resul
     sleep_until(schedule.span.end.into()).await;
     let after = Usage::now(cluster, &crowd)?;
     drop(crowd);
-    let mut recorder = Recorder::new();
+    if schedule.attacked.is_some() {
+        attack().await?;
+    }
+    let mut phases = schedule.phases();
     for report in reports {
-        recorder.add(&report.await.map_err(|_| anyhow!("a thread of clients ended before its time"))?);
+        phases.add(&report.await.map_err(|_| anyhow!("a thread of clients ended before its time"))?);
     }
     pacer.join();
-    Ok(after.since(&before, recorder))
+    Ok(after.since(&before, phases))
 }
 
 /// When everything happens.
@@ -95,8 +109,10 @@ pub(crate) async fn run(cluster: &Arc<LocalCluster<Echo>>, load: &Load) -> Resul
 struct Schedule {
     /// When the load begins.
     start: Instant,
-    /// When it is measured; with that it ends.
+    /// When it is measured without an attack.
     span: Span,
+    /// When it is measured under attack, right after that.
+    attacked: Option<Span>,
 }
 
 /// A client with the requests of an open loop that are due to it.
@@ -123,7 +139,7 @@ struct Group {
 
 impl Group {
     /// Starts the thread; it reports at its end.
-    fn start(self) -> Result<oneshot::Receiver<Recorder>> {
+    fn start(self) -> Result<oneshot::Receiver<Phases>> {
         let (report, reported) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("client".to_owned()).spawn(move || {
@@ -134,21 +150,20 @@ impl Group {
         Ok(reported)
     }
 
-    async fn run(mut self) -> Recorder {
+    async fn run(mut self) -> Phases {
         let members = self.connect().await;
         drop(self.ready);
-        let Ok(schedule) = self.schedule.wait_for(Option::is_some).await.map(|schedule| *schedule) else {
-            return Recorder::new();
-        };
-        let Some(schedule) = schedule else { return Recorder::new() };
-        let recorder = Arc::new(Mutex::new(Recorder::new()));
+        let schedule = self.schedule.wait_for(Option::is_some).await.map(|schedule| *schedule);
+        // Without one the load never began.
+        let Ok(Some(schedule)) = schedule else { return Phases::none() };
+        let phases = Arc::new(Mutex::new(schedule.phases()));
         let payload = Payload::new(self.load.size);
         let mut workers = JoinSet::new();
         for member in members.iter().flat_map(|member| std::iter::repeat_n(member, self.load.window)) {
             let worker = Worker {
                 member: member.clone(),
                 payload: payload.clone(),
-                recorder: Arc::clone(&recorder),
+                phases: Arc::clone(&phases),
                 schedule,
             };
             match self.load.pace {
@@ -157,17 +172,17 @@ impl Group {
             };
         }
         let drained = async { while workers.join_next().await.is_some() {} };
-        let is_late = timeout_at((schedule.span.end + DRAIN_MAX).into(), drained).await.is_err();
-        let mut recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        recorder.on_unanswered(if is_late { workers.len() } else { 0 });
+        let is_late = timeout_at((schedule.end() + DRAIN_MAX).into(), drained).await.is_err();
+        let mut phases = phases.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        phases.on_unanswered(if is_late { workers.len() } else { 0 });
         workers.shutdown().await;
         if let Pace::Open(rate) = self.load.pace {
             for member in &members {
-                member.count_unsent(&mut recorder, schedule, rate, self.load.clients);
+                member.count_unsent(&mut phases, schedule, rate, self.load.clients);
             }
         }
         close(members).await;
-        recorder
+        phases
     }
 
     /// Connects every client of the group and waits for one answer to each.
@@ -203,7 +218,7 @@ async fn close(members: Vec<Member>) {
 struct Worker {
     member: Member,
     payload: Payload,
-    recorder: Arc<Mutex<Recorder>>,
+    phases: Arc<Mutex<Phases>>,
     schedule: Schedule,
 }
 
@@ -211,7 +226,7 @@ impl Worker {
     async fn run_closed(self) {
         loop {
             let now = Instant::now();
-            if now >= self.schedule.span.end {
+            if now >= self.schedule.end() {
                 return;
             }
             self.submit(Timed::Answered, now).await;
@@ -232,21 +247,30 @@ impl Worker {
         let result = self.member.client.submit(self.payload.clone()).await;
         let answered = Instant::now();
         match result {
-            Ok(_) => self.recorder().on_answer(self.schedule.span, timed, due, answered),
+            Ok(_) => self.phases().on_answer(timed, due, answered),
             Err(error) => {
-                self.recorder().on_error(&error);
+                self.phases().on_error(answered, &error);
                 // Some errors come at once; asking again at once would only heat the machine.
                 sleep(ERROR_PAUSE).await;
             }
         }
     }
 
-    fn recorder(&self) -> std::sync::MutexGuard<'_, Recorder> {
-        self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    fn phases(&self) -> std::sync::MutexGuard<'_, Phases> {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Schedule {
+    /// When the load ends.
+    fn end(&self) -> Instant {
+        self.attacked.unwrap_or(self.span).end
+    }
+
+    fn phases(&self) -> Phases {
+        Phases::new(self.span, self.attacked)
+    }
+
     /// When the request at this position of an open loop is due.
     fn due(&self, position: u64, rate: f64) -> Instant {
         self.start + Duration::from_secs_f64(position as f64 / rate)
@@ -260,13 +284,13 @@ impl Member {
     }
 
     /// Counts the requests that were due and that nobody had time to send.
-    fn count_unsent(&self, recorder: &mut Recorder, schedule: Schedule, rate: f64, clients: usize) {
+    fn count_unsent(&self, phases: &mut Phases, schedule: Schedule, rate: f64, clients: usize) {
         for nth in self.sent.load(Ordering::Relaxed).. {
             let due = schedule.due(self.position(nth, clients), rate);
-            if due >= schedule.span.end {
+            if due >= schedule.end() {
                 return;
             }
-            recorder.on_unsent(schedule.span, due);
+            phases.on_unsent(due);
         }
     }
 }
@@ -298,7 +322,7 @@ fn pace(schedule: Schedule, rate: f64, clients: &[(usize, Arc<Semaphore>)]) {
     let mut next = 0_u64;
     loop {
         let now = Instant::now();
-        if now >= schedule.span.end {
+        if now >= schedule.end() {
             break;
         }
         while schedule.due(next, rate) <= now {
@@ -307,7 +331,7 @@ fn pace(schedule: Schedule, rate: f64, clients: &[(usize, Arc<Semaphore>)]) {
             }
             next += 1;
         }
-        let pause = schedule.due(next, rate).min(schedule.span.end).saturating_duration_since(now);
+        let pause = schedule.due(next, rate).min(schedule.end()).saturating_duration_since(now);
         std::thread::sleep(pause.max(PACER_PAUSE_MIN));
     }
     // What is due and was not sent stays unsent.
@@ -341,10 +365,12 @@ impl Usage {
         })
     }
 
-    fn since(&self, before: &Self, recorder: Recorder) -> Outcome {
+    fn since(&self, before: &Self, phases: Phases) -> Outcome {
         let signatures = self.signatures - before.signatures;
+        let (recorder, attacked) = phases.into_parts();
         Outcome {
             recorder,
+            attacked,
             elapsed: self.at - before.at,
             requests_per_signature: (self.submitted - before.submitted) as f64 / signatures.max(1) as f64,
             cpu: self.cpu.saturating_sub(before.cpu),

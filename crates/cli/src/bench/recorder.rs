@@ -13,7 +13,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    fn contains(&self, time: Instant) -> bool {
+    pub(crate) fn contains(&self, time: Instant) -> bool {
         (self.begin..self.end).contains(&time)
     }
 }

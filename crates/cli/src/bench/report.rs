@@ -2,21 +2,25 @@
 
 use anyhow::Result;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
 use super::Bench;
 use super::floor::Floor;
 use super::load::Outcome;
+use super::phases::Attacked;
 use super::recorder::Recorder;
 
 /// What one cluster did under the load.
 pub(crate) struct Loaded {
     pub(crate) outcome: Outcome,
     pub(crate) view_changes: u64,
-    /// Syncs of one replica's log on average, warm-up included.
+    /// How often the traitor deviated from the protocol.
+    pub(crate) fired: u64,
+    /// Syncs of one replica's log on average, warm-up and attack included.
     pub(crate) syncs_per_replica: f64,
-    /// The load's length, warm-up included.
+    /// The load's length, warm-up and attack included.
     pub(crate) span: Duration,
 }
 
@@ -30,6 +34,7 @@ impl Loaded {
 pub(crate) struct Measured {
     summary: Summary,
     recorder: Recorder,
+    attack_errors: BTreeMap<&'static str, u64>,
 }
 
 /// What `--json` prints; the names are a contract.
@@ -62,12 +67,79 @@ struct Summary {
     memory_p50_ms: Option<f64>,
     /// This throughput by that one.
     throughput_by_memory: Option<f64>,
+    /// The same load right after, under attack; `null` without one.
+    attacked: Option<AttackSummary>,
 }
+
+/// What came of the attack; the names are a contract.
+#[derive(Serialize)]
+struct AttackSummary {
+    attack: String,
+    /// How often the traitor deviated from the protocol.
+    fired: u64,
+    requests: u64,
+    throughput: f64,
+    /// By the throughput before the attack.
+    throughput_by_fault_free: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    /// After how long the throughput is back at half of what it was, for good; `null` if it is not within the run.
+    recovery_ms: Option<f64>,
+    /// The throughput from then on, by that before the attack; `null` as before.
+    recovered_by_fault_free: Option<f64>,
+    errors: u64,
+}
+
+impl AttackSummary {
+    fn new(attack: String, fired: u64, throughput_before: f64, attacked: &Attacked) -> Self {
+        let recovery = attacked.recovery(throughput_before * BACK);
+        let by_before = |throughput: f64| throughput / throughput_before.max(1e-9);
+        Self {
+            attack,
+            fired,
+            requests: attacked.recorder.requests,
+            throughput: attacked.throughput(),
+            throughput_by_fault_free: by_before(attacked.throughput()),
+            p50_ms: attacked.recorder.quantile_ms(0.5),
+            p99_ms: attacked.recorder.quantile_ms(0.99),
+            recovery_ms: recovery.map(|recovery| recovery.as_secs_f64() * 1e3),
+            recovered_by_fault_free: recovery.map(|recovery| by_before(attacked.throughput_from(recovery))),
+            errors: attacked.recorder.errors.values().sum(),
+        }
+    }
+
+    fn rows(&self) -> [(&'static str, String, String); 5] {
+        let recovered = match (self.recovery_ms, self.recovered_by_fault_free) {
+            (Some(ms), Some(part)) => {
+                (format!("{:.2} s", ms / 1e3), format!("{:.0} % from then on", part * 100.0))
+            }
+            _ => ("never".to_owned(), String::new()),
+        };
+        [
+            (
+                "throughput",
+                format!("{:.0} /s", self.throughput),
+                format!("{:.0} % of that without it", 100.0 * self.throughput_by_fault_free),
+            ),
+            ("latency, median", format!("{:.3} ms", self.p50_ms), String::new()),
+            ("latency, 99 %", format!("{:.3} ms", self.p99_ms), String::new()),
+            ("back at 50 % after", recovered.0, recovered.1),
+            ("errors", self.errors.to_string(), String::new()),
+        ]
+    }
+}
+
+/// Which part of the throughput must come back.
+const BACK: f64 = 0.5;
 
 impl Measured {
     pub(crate) fn new(bench: &Bench, loaded: Loaded, floor: Floor, memory: Option<Loaded>) -> Self {
         let throughput = loaded.throughput();
-        let Loaded { outcome, view_changes, syncs_per_replica, span } = loaded;
+        let Loaded { outcome, view_changes, fired, syncs_per_replica, span } = loaded;
+        let attack = bench.attack.as_ref().zip(outcome.attacked.as_ref());
+        let attacked = attack
+            .map(|(attack, attacked)| AttackSummary::new(attack.to_string(), fired, throughput, attacked));
+        let attack_errors = outcome.attacked.map(|attacked| attacked.recorder.errors).unwrap_or_default();
         let syncs_per_second = syncs_per_replica / span.as_secs_f64();
         let memory_throughput = memory.as_ref().map(Loaded::throughput);
         let recorder = outcome.recorder;
@@ -97,17 +169,19 @@ impl Measured {
             memory_throughput,
             memory_p50_ms: memory.map(|memory| memory.outcome.recorder.quantile_ms(0.5)),
             throughput_by_memory: memory_throughput.map(|memory| throughput / memory.max(1e-9)),
+            attacked,
         };
-        Self { summary, recorder }
+        Self { summary, recorder, attack_errors }
     }
 
-    /// Whether nothing was answered.
-    pub(crate) const fn is_empty(&self) -> bool {
+    /// Whether nothing was answered, or an attack never happened.
+    pub(crate) fn is_empty(&self) -> bool {
         self.summary.requests == 0
+            || self.summary.attacked.as_ref().is_some_and(|attacked| attacked.fired == 0)
     }
 
-    pub(crate) const fn has_errors(&self) -> bool {
-        self.summary.errors > 0
+    pub(crate) fn has_errors(&self) -> bool {
+        self.summary.errors > 0 || !self.attack_errors.is_empty()
     }
 
     pub(crate) fn write_json(&self, out: &mut impl Write) -> Result<()> {
@@ -121,13 +195,15 @@ impl Measured {
             Some(rate) => format!("{rate} requests/s are due"),
             None => format!("{} requests in flight each", bench.window),
         };
-        let attack = bench.attack.map(|attack| format!(", attack {attack}")).unwrap_or_default();
         writeln!(
             out,
-            "{replicas} replicas in {durability}, {clients} clients, {load}, {size} bytes each, {seconds:.1} s{attack}"
+            "{replicas} replicas in {durability}, {clients} clients, {load}, {size} bytes each, {seconds:.1} s"
         )?;
-        for (name, figure, floor) in self.rows() {
-            writeln!(out, "{}", format!("  {name:<22}{figure:>16}   {floor}").trim_end())?;
+        write_rows(&self.rows(), out)?;
+        if let Some(attacked) = &self.summary.attacked {
+            let AttackSummary { attack, fired, .. } = attacked;
+            writeln!(out, "then {seconds:.1} s of {attack}, which deviated {fired} times")?;
+            write_rows(&attacked.rows(), out)?;
         }
         if self.recorder.unsent > 0 {
             writeln!(out, "{} requests were due and had to stay unsent", self.recorder.unsent)?;
@@ -138,6 +214,9 @@ impl Measured {
     pub(crate) fn write_errors(&self, out: &mut impl Write) -> Result<()> {
         for (kind, count) in &self.recorder.errors {
             writeln!(out, "errors, {kind}: {count}")?;
+        }
+        for (kind, count) in &self.attack_errors {
+            writeln!(out, "errors under attack, {kind}: {count}")?;
         }
         Ok(())
     }
@@ -193,4 +272,11 @@ impl Measured {
             ("view changes", summary.view_changes.to_string(), String::new()),
         ]
     }
+}
+
+fn write_rows(rows: &[(&'static str, String, String)], out: &mut impl Write) -> Result<()> {
+    for (name, figure, floor) in rows {
+        writeln!(out, "{}", format!("  {name:<22}{figure:>16}   {floor}").trim_end())?;
+    }
+    Ok(())
 }

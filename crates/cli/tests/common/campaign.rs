@@ -28,17 +28,27 @@ pub(crate) enum Victims {
     All,
 }
 
-/// A campaign of kills.
+/// What happens to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strike {
+    /// They are killed, and started again.
+    Kill,
+    /// They stand still, and go on where they stood.
+    Pause,
+}
+
+/// A campaign of strikes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Campaign {
     pub(crate) victims: Victims,
+    pub(crate) strike: Strike,
     pub(crate) durability: Durability,
     pub(crate) rounds: u64,
     pub(crate) seed: u64,
 }
 
 impl Campaign {
-    /// Starts a cluster, kills its processes in every round, and checks what is left.
+    /// Starts a cluster, strikes its processes in every round, and checks what is left.
     pub(crate) async fn run(self) {
         let mut processes = Processes::new(self.durability);
         processes.start_all();
@@ -50,12 +60,12 @@ impl Campaign {
             load.allow(2 * PROGRESS);
             load.wait_for_rest(PROGRESS).await;
             // Requests are under way.
-            victims.iter().for_each(|victim| processes.kill(*victim));
+            victims.iter().for_each(|victim| self.strike.begin(&mut processes, *victim));
             if victims.len() == 1 {
                 // The others go on without it.
                 load.wait_for_rest(0).await;
             }
-            victims.iter().for_each(|victim| processes.start(*victim));
+            victims.iter().for_each(|victim| self.strike.end(&mut processes, *victim));
             load.allow(PROGRESS);
             load.wait_for_rest(0).await;
             if self.durability == Durability::Memory {
@@ -72,6 +82,22 @@ impl Campaign {
             Victims::Random => vec![random.random_range(0..processes.count())],
             Victims::Primary => vec![processes.primary().await],
             Victims::All => (0..processes.count()).collect(),
+        }
+    }
+}
+
+impl Strike {
+    fn begin(self, processes: &mut Processes, victim: usize) {
+        match self {
+            Self::Kill => processes.kill(victim),
+            Self::Pause => processes.pause(victim),
+        }
+    }
+
+    fn end(self, processes: &mut Processes, victim: usize) {
+        match self {
+            Self::Kill => processes.start(victim),
+            Self::Pause => processes.resume(victim),
         }
     }
 }

@@ -5,6 +5,7 @@ use quorate::config::{ClusterConfig, read_key};
 use quorate::types::ReplicaId;
 use quorate::{Client, ClientOptions, ControlClient, Durability, Status};
 use quorate_services::kv::KeyValue;
+use rustix::process::Signal;
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -128,6 +129,16 @@ impl Processes {
         let mut child = self.replicas[index].take().unwrap_or_else(|| panic!("replica {index} is not there"));
         child.kill().expect("it is a child");
         child.wait().expect("it is a child");
+    }
+
+    /// Stops one replica where it stands, as a machine that is suspended; nobody is told.
+    pub(crate) fn pause(&self, index: usize) {
+        rustix::process::kill_process(self.pid(index), Signal::STOP).expect("it is a child");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self, index: usize) {
+        rustix::process::kill_process(self.pid(index), Signal::CONT).expect("it is a child");
     }
 
     /// Waits for the end of a replica that was told to end.

@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{ANSWER_BYTES_MAX, Answer, Request, path_in};
-use crate::{Error, Result, Status};
+use crate::{Error, Result, Status, Trail};
 
 /// The asking end of a replica's control socket.
 #[derive(Debug)]
@@ -45,13 +45,33 @@ impl ControlClient {
         })
     }
 
-    /// Turns it into a traitor that runs the attack of this name, or makes it honest again.
+    /// What it executed lately.
     ///
     /// # Errors
-    /// [`Error::Refused`] if there is no such attack or its genesis does not say `test: true`;
-    /// [`Error::Control`].
-    pub async fn attack(&mut self, attack: Option<&str>) -> Result {
-        self.ask(&Request::Attack { attack: attack.map(str::to_owned) }).await.map(drop)
+    /// [`Error::Control`] if it ends meanwhile or does not answer.
+    pub async fn trail(&mut self) -> Result<Trail> {
+        let value = self.ask(&Request::Trail {}).await?;
+        serde_json::from_value(value).map_err(|error| {
+            self.problem(format!("its trail is none: {error}; does it run another version?"))
+        })
+    }
+
+    /// Turns it into a traitor that runs this attack, written as in `equivocate-proposals@views=3..6`. All the attack's
+    /// randomness comes from `seed`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if there is no such attack, if it needs more than the replica's own key, or if its genesis does
+    /// not say `test: true`; [`Error::Control`].
+    pub async fn attack(&mut self, attack: &str, seed: u64) -> Result {
+        self.ask(&Request::Attack { attack: Some(attack.to_owned()), seed: Some(seed) }).await.map(drop)
+    }
+
+    /// Makes it honest again.
+    ///
+    /// # Errors
+    /// As [`ControlClient::attack`].
+    pub async fn honest(&mut self) -> Result {
+        self.ask(&Request::Attack { attack: None, seed: None }).await.map(drop)
     }
 
     /// Cuts it off from other replicas, in both directions, until [`ControlClient::heal`].

@@ -141,7 +141,11 @@ impl Desk {
                 let status = serde_json::to_value(self.node.status().await);
                 return status.map(Answer::Ok).map_err(|error| error.to_string());
             }
-            Request::Attack { attack } => self.attack(attack.as_deref()).await?,
+            Request::Trail {} => {
+                let trail = self.node.trail().await.map_err(|error| error.to_string())?;
+                return serde_json::to_value(trail).map(Answer::Ok).map_err(|error| error.to_string());
+            }
+            Request::Attack { attack, seed } => self.attack(attack.as_deref(), seed).await?,
             Request::Cut { peers } => {
                 for peer in &peers {
                     self.check_peer(*peer)?;
@@ -161,15 +165,19 @@ impl Desk {
     }
 
     #[cfg(feature = "lab")]
-    async fn attack(&self, name: Option<&str>) -> Result<(), String> {
-        let attack = name.map(str::parse::<quorate_attack::Attack>).transpose();
-        let attack = attack.map_err(|error| error.to_string())?;
-        self.node.attack(attack.map(Into::into)).await.map_err(|error| error.to_string())
+    async fn attack(&self, attack: Option<&str>, seed: Option<u64>) -> Result<(), String> {
+        let Some(attack) = attack else {
+            return self.node.repent().await.map_err(|error| error.to_string());
+        };
+        let spec = attack.parse::<quorate_attack::Spec>().map_err(|error| error.to_string())?;
+        let seed = seed.unwrap_or_else(rand::random);
+        let turn = crate::driver::Turn { adversary: spec.build(), colluders: Vec::new(), seed };
+        self.node.attack(turn, crate::Venue::ControlSocket).await.map_err(|error| error.to_string())
     }
 
     #[cfg(not(feature = "lab"))]
     #[expect(clippy::unused_async, reason = "with feature `lab` it waits")]
-    async fn attack(&self, _: Option<&str>) -> Result<(), String> {
+    async fn attack(&self, _: Option<&str>, _: Option<u64>) -> Result<(), String> {
         Err("this program was built without attacks; build it with the feature `lab`".to_owned())
     }
 

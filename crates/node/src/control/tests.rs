@@ -61,17 +61,17 @@ async fn a_replica_of_a_test_cluster_turns_traitor_and_honest_again() {
     let scene = Scene::new("attack", true);
     let _replica = scene.start().expect("it starts");
     let mut client = scene.client().await;
-    client.attack(Some("equivocate-proposals")).await.expect("it is a test cluster");
+    client.attack("equivocate-proposals", 42).await.expect("it is a test cluster");
     let status = client.status().await.expect("an answer");
     assert_eq!(status.attack.as_deref(), Some("equivocate_proposals"));
-    let error = client.attack(Some("nap")).await.expect_err("no such attack");
+    let error = client.attack("nap", 42).await.expect_err("no such attack");
     assert!(error.to_string().contains("there is no attack `nap`; choose one of silent, "), "{error}");
-    client.attack(None).await.expect("always");
+    client.honest().await.expect("always");
     assert_eq!(client.status().await.expect("an answer").attack, None);
 
     let scene = Scene::new("attack-real", false);
     let _replica = scene.start().expect("it starts");
-    let error = scene.client().await.attack(Some("silent")).await.expect_err("it is no test cluster");
+    let error = scene.client().await.attack("silent", 42).await.expect_err("it is no test cluster");
     assert!(error.to_string().contains("genesis does not say `test: true`"), "{error}");
 }
 
@@ -80,7 +80,7 @@ async fn a_replica_of_a_test_cluster_turns_traitor_and_honest_again() {
 async fn without_the_feature_there_are_no_attacks() {
     let scene = Scene::new("attack", true);
     let _replica = scene.start().expect("it starts");
-    let error = scene.client().await.attack(Some("silent")).await.expect_err("no attacks");
+    let error = scene.client().await.attack("silent", 42).await.expect_err("no attacks");
     assert!(error.to_string().contains("built without attacks"), "{error}");
 }
 
