@@ -52,8 +52,9 @@ fn a_chart_shows_lies_votes_and_faults() {
         "{mermaid}"
     );
     for line in mermaid.lines().skip(1) {
-        let is_known =
-            ["    participant ", "    Note over R", "    R"].iter().any(|begin| line.starts_with(begin));
+        let is_known = ["    participant ", "    Note over R", "    Note over C", "    R"]
+            .iter()
+            .any(|begin| line.starts_with(begin));
         assert!(is_known && !line.contains([';', '#']), "{line}");
     }
 }
