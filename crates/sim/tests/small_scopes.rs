@@ -3,42 +3,53 @@
 use quorate_consensus::mutation::{Mutation, select};
 use quorate_sim::exhaustive::{Scope, explore};
 use quorate_sim::twins::{SCENARIOS, Scenario, run};
-use std::time::{Duration, Instant};
 
-/// How long one bug is hunted in each way.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// What Twins must see, each within this many scenarios.
+const SEEN_BY_TWINS: [Mutation; 4] = [
+    Mutation::PrimaryKeptOnFork,
+    Mutation::FirstBlockFast,
+    Mutation::FastQuorumMinusOne,
+    Mutation::SlowQuorumMinusOne,
+];
+const SCENARIOS_MAX: usize = 3000;
+/// Goes through all scenarios, as it has no divisor in common with their number, and mixes the rounds.
+const STRIDE: u64 = 7919;
+
+/// What all states of a scope must show.
+const SEEN_BY_SCOPES: [(Mutation, fn() -> Scope); 2] =
+    [(Mutation::FastQuorumMinusOne, || Scope::one_view(1)), (Mutation::SecondVote, || Scope::one_view(0))];
+
+/// How many scenarios it takes to break a property, and which property.
+fn hunt() -> Option<(usize, &'static str)> {
+    let numbers =
+        (0..SCENARIOS).map(|place| place * STRIDE % SCENARIOS).filter(|number| Scenario::is_lowest(*number));
+    let mut outcomes = numbers.take(SCENARIOS_MAX).map(|number| run(&Scenario::numbered(number))).enumerate();
+    outcomes.find_map(|(place, outcome)| Some((place + 1, outcome.violation?.property)))
+}
 
 #[test]
-fn survey() {
-    for mutation in Mutation::ALL {
-        select(Some(*mutation));
-        let begin = Instant::now();
-        let mut ran = 0;
-        let mut found = None;
-        for number in
-            (0..SCENARIOS).map(|n| n * 7919 % SCENARIOS).filter(|number| Scenario::is_lowest(*number))
-        {
-            ran += 1;
-            if let Some(violation) = run(&Scenario::numbered(number)).violation {
-                found = Some((number, violation.property));
-                break;
-            }
-            if begin.elapsed() > PATIENCE {
-                break;
-            }
-        }
-        println!("{mutation:?} twins {ran} {found:?}");
-        for (name, scope) in Scope::all().into_iter().filter(|(name, _)| name.contains("view")) {
-            let scope = Scope { seconds_max: 2, ..scope };
-            let part = explore(&scope);
-            if let Some(story) = part.violation {
-                println!(
-                    "{mutation:?} {name} {} s, {} machine states: {}",
-                    part.seconds, part.machine_states, story[0]
-                );
-                break;
-            }
-        }
+fn twins_see_seeded_bugs() {
+    for mutation in SEEN_BY_TWINS {
+        select(Some(mutation));
+        let found = hunt();
         select(None);
+        report(&format!("{mutation:?}: {found:?}"));
+        assert!(found.is_some(), "{mutation:?} is not seen in {SCENARIOS_MAX} scenarios");
     }
+}
+
+#[test]
+fn scopes_show_seeded_bugs() {
+    for (mutation, scope) in SEEN_BY_SCOPES {
+        select(Some(mutation));
+        let part = explore(&scope());
+        select(None);
+        report(&format!("{mutation:?}: {} steps, {:?}", part.steps, part.violation));
+        assert!(part.violation.is_some(), "{mutation:?} is not seen");
+    }
+}
+
+#[allow(clippy::print_stdout)]
+fn report(line: &str) {
+    println!("{line}");
 }

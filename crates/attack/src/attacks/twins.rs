@@ -81,12 +81,11 @@ impl Twins {
             }
             Schedule::Drawn(_) => {}
             Schedule::Until(until) => {
-                while until.first().is_some_and(|(end, sides)| {
-                    let is_over = *end <= cx.now();
-                    self.sides.clone_from(sides);
-                    is_over && until.len() > 1
-                }) {
+                while until.len() > 1 && until.first().is_some_and(|(end, _)| *end <= cx.now()) {
                     until.remove(0);
+                }
+                if let Some((_, sides)) = until.first() {
+                    self.sides.clone_from(sides);
                 }
             }
         }

@@ -34,12 +34,14 @@ pub(super) fn judge(facts: [&Facts; 3], messages: &Messages) -> Option<String> {
         }
     }
     facts.iter().enumerate().find_map(|(id, own)| {
+        // [C4] A commit commits all ancestors, and each of them by the rule of the last one.
         let is_proven = |(height, digest, rule): &(Height, Digest, CommitRule)| {
-            let Some(signed) = messages.block(digest) else { return false };
-            let block = (signed.header.view, *height, *digest);
+            let above = |places: &[Place], could: &dyn Fn(&Place) -> bool| {
+                places.iter().any(|place| messages.extends(place.2, (*height, *digest)) && could(place))
+            };
             match rule {
-                CommitRule::Fast => could_commit_fast(facts, messages, &block),
-                CommitRule::Slow => could_commit_slowly(facts, messages, &block),
+                CommitRule::Fast => above(&votes, &|place| could_commit_fast(facts, messages, place)),
+                CommitRule::Slow => above(&commits, &|place| could_commit_slowly(facts, messages, place)),
                 CommitRule::Proof | CommitRule::Log => true,
             }
         };
