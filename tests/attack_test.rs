@@ -50,18 +50,18 @@ impl StateMachine for Ledger {
     }
 }
 
+/// As users write it, to the letter.
+#[rustfmt::skip]
 #[quorate::attack_test(replicas = 4, seeds = 0..256, start = Ledger::funded)]
 fn no_double_spend(sim: &mut Sim<Ledger>) -> SimResult {
     let traitor = sim.byzantine(0, attack::equivocate_proposals());
     let alice = sim.client("alice");
-    for i in 0..50 {
-        alice.submit(Transfer::new("alice", "bob", i));
-    }
+    for i in 0..50 { alice.submit(Transfer::new("alice", "bob", i)); }
     sim.run_until(views(8).or(seconds(30)))?;
-    sim.heal(); // the network heals, the traitor stays
+    sim.heal();                                               // the network heals, the traitor stays
     sim.check(safety())?
-        .check(live(10.requests()).within(seconds(20)))?
-        .check(evidence().against(traitor).none_against_honest())?
-        .check(fired("equivocate_proposals"))?; // an attack that never happened is a failure
+       .check(live(10.requests()).within(seconds(20)))?
+       .check(evidence().against(traitor).none_against_honest())?
+       .check(fired("equivocate_proposals"))?;                // an attack that never happened is a failure
     sim.check_state(|ledger| ledger.total() == 1_000)
 }

@@ -15,7 +15,7 @@ use quorate_types::{Digest, Height, View};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-pub(crate) use record::{DOWN, Recorder, UP};
+pub(crate) use record::{DOWN, Recorder, UP, describe};
 
 /// What a run did, up to the violation if there was one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

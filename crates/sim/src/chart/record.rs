@@ -208,7 +208,7 @@ const fn reason(cause: Cause) -> &'static str {
 }
 
 /// A fault in words.
-fn describe(fault: &Fault) -> String {
+pub(crate) fn describe(fault: &Fault) -> String {
     let list = |group: &Vec<u16>| group.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     match fault {
         Fault::Cut { from, to } => format!("the link from {from} to {to} is cut"),

@@ -1,12 +1,15 @@
 //! What is told when a test fails? Enough to understand it and to run it again.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::costs::{Costs, Span};
 use crate::lab::one_run::Ran;
 use crate::lab::regressions::function;
 use crate::lab::{Environment, TestPlan};
+use crate::network::NetworkParameters;
 use crate::observe::Violation;
 
 /// Why an attack test failed. Its `Display` is the whole report.
@@ -124,10 +127,15 @@ impl fmt::Display for Failure {
         if let Some(chart) = &ran.chart {
             writeln!(f, "\n{}", chart.text())?;
         }
-        if !ran.evidence.is_empty() {
-            writeln!(f, "evidence:")?;
+        // The same two statements are proof in either order.
+        let mut told = BTreeSet::new();
+        for evidence in &ran.evidence {
+            let offence = evidence.lines().next().unwrap_or_default();
+            if told.insert(offence) {
+                writeln!(f, "evidence: {evidence}")?;
+            }
         }
-        ran.evidence.iter().try_for_each(|evidence| writeln!(f, "  {evidence}"))
+        Ok(())
     }
 }
 
@@ -158,7 +166,8 @@ fn describe(plan: &TestPlan) -> Vec<String> {
     }
     lines.push(describe_surroundings(&plan.environment));
     for timed in &plan.environment.faults {
-        lines.push(format!("{:>7.1} ms  {:?}", timed.at_us as f64 / 1000.0, timed.fault));
+        let words = crate::chart::describe(&timed.fault);
+        lines.push(format!("{:>9.1} ms  {words}", timed.at_us as f64 / 1000.0));
     }
     lines
 }
@@ -167,13 +176,31 @@ fn describe_surroundings(environment: &Environment) -> String {
     let quiet = Environment::quiet();
     let mut noise = Vec::new();
     if environment.network != quiet.network {
-        noise.push(format!("{:?}", environment.network));
+        noise.push(describe_network(&environment.network));
     }
     if environment.costs != quiet.costs {
-        noise.push(format!("{:?}", environment.costs));
+        let Costs { sync_us, verify_us, execute_us } = environment.costs;
+        let spans =
+            [("a sync", sync_us), ("a check of signatures", verify_us), ("a block's execution", execute_us)];
+        for (what, Span(low, high)) in spans.into_iter().filter(|(_, span)| span.1 > 0) {
+            noise.push(format!("{what} takes {low} to {high} us"));
+        }
     }
     if environment.skews_us.iter().any(|skew| *skew > 0) {
         noise.push(format!("clocks are ahead by {:?} us", environment.skews_us));
     }
     if noise.is_empty() { "a quiet network".to_owned() } else { noise.join("; ") }
+}
+
+fn describe_network(network: &NetworkParameters) -> String {
+    let mut words = format!("messages take {} to {} us", network.latency_min_us, network.latency_max_us);
+    if network.straggler > 0 {
+        words += &format!(", {} in 1000 up to {} us more", network.straggler, network.straggler_us);
+    }
+    for (count, what) in [(network.loss, "are lost"), (network.duplication, "arrive twice")] {
+        if count > 0 {
+            words += &format!(", {count} in 1000 {what}");
+        }
+    }
+    words + if network.is_ordered { ", in order" } else { ", in any order" }
 }
