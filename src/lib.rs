@@ -53,11 +53,14 @@ pub use quorate_macros::attack_test;
 ///
 /// A test is a function with the attribute [`attack_test`](crate::attack_test). It drives a [`Sim`](lab::Sim), a whole cluster
 /// of one's own state machine in one thread, and runs under many seeds. `docs/attack-your-service.md` leads from nothing
-/// to the first bug.
+/// to the first bug. For real clusters: slow and lossy [`Links`](lab::Links), where an attack can run
+/// ([`Venue`](lab::Venue)), and what it achieved ([`Verdict`](lab::Verdict)).
 #[cfg(feature = "lab")]
 pub mod lab {
     pub use crate::attack;
     pub use quorate_attack::{Adversary, Attack, Combine, Spec};
+    pub use quorate_node::links::{LinkCounters, Links, Shape};
+    pub use quorate_node::{ClientTally, Venue, Verdict, Witness};
     pub use quorate_sim::lab::{
         AttackTest, Check, Environment, Evidence, EvidenceCheck, Failure, Faults, Fired, Goal, Live,
         LiveWithin, Requests, RequestsExt, Safety, SimResult, TestPlan, TraitorPart, Until, ViewsArgument,
@@ -67,13 +70,6 @@ pub mod lab {
         AsReplica, Fault, NetworkParameters, Operation, Part, Sim, SimClient, SimOptions, SimReplica,
         SimTraitor, TimedFault, Violation, WAIT_MAX,
     };
-}
-
-/// Attacks on real clusters: slow and lossy links, where an attack can run, and what it achieved.
-#[cfg(feature = "lab")]
-pub mod lab {
-    pub use quorate_node::links::{LinkCounters, Links, Shape};
-    pub use quorate_node::{ClientTally, Venue, Verdict, Witness};
 }
 
 /// Tools to test and measure a state machine with.

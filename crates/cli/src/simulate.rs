@@ -107,7 +107,6 @@ impl Simulate {
         if let Some(code) = self.exhaustive.run(self.progress.as_deref(), self.json)? {
             return Ok(code);
         }
-        let attacks = self.attacks()?;
         let out = &mut std::io::stdout().lock();
         let by_variable = || std::env::var_os(PLAN).filter(|path| !path.is_empty()).map(PathBuf::from);
         if let Some(path) = self.plan.clone().or_else(by_variable) {

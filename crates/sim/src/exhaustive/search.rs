@@ -69,11 +69,14 @@ struct Search {
     sent_of: Vec<u32>,
     judged: HashSet<[u32; 3]>,
     said: HashMap<(Phase, [u32; 3]), Rc<Vec<MessageId>>>,
-    reached: HashMap<(LocalId, Rc<Vec<Step>>, Choice), Rc<Vec<LocalId>>>,
+    reached: HashMap<Walk, Rc<Vec<LocalId>>>,
     violation: Option<Vec<String>>,
     /// When it ends in any case.
     end: Instant,
 }
+
+/// From where a replica takes which steps.
+type Walk = (LocalId, Rc<Vec<Step>>, Choice);
 
 /// How many of the steps that are allowed a replica takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
