@@ -51,6 +51,8 @@ pub struct Layer {
 
 /// The number of a machine's state.
 type LocalId = u32;
+/// From which state, by which steps and how many of them.
+type Reach = (LocalId, Rc<Vec<Step>>, Choice);
 /// A state of the whole: those of replicas 1 to 3.
 type Whole = [LocalId; 3];
 
@@ -69,7 +71,7 @@ struct Search {
     sent_of: Vec<u32>,
     judged: HashSet<[u32; 3]>,
     said: HashMap<(Phase, [u32; 3]), Rc<Vec<MessageId>>>,
-    reached: HashMap<(LocalId, Rc<Vec<Step>>, Choice), Rc<Vec<LocalId>>>,
+    reached: HashMap<Reach, Rc<Vec<LocalId>>>,
     violation: Option<Vec<String>>,
     /// When it ends in any case.
     end: Instant,
