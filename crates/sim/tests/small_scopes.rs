@@ -16,8 +16,12 @@ const SCENARIOS_MAX: usize = 3000;
 const STRIDE: u64 = 7919;
 
 /// What all states of a scope must show.
-const SEEN_BY_SCOPES: [(Mutation, fn() -> Scope); 2] =
-    [(Mutation::FastQuorumMinusOne, || Scope::one_view(1)), (Mutation::SecondVote, || Scope::one_view(0))];
+const SEEN_BY_SCOPES: [(Mutation, fn() -> Scope); 4] = [
+    (Mutation::FastQuorumMinusOne, || Scope::one_view(1)),
+    (Mutation::FirstBlockFast, || Scope::two_views([1, 2])),
+    (Mutation::SlowQuorumMinusOne, || Scope::two_views([1, 2])),
+    (Mutation::BaseUnchecked, || Scope::two_views([1, 0])),
+];
 
 /// How many scenarios it takes to break a property, and which property.
 fn hunt() -> Option<(usize, &'static str)> {

@@ -42,13 +42,18 @@ fn a_sweep_does_nothing_twice() {
 
 #[test]
 fn twins_in_an_ordinary_cluster_happen_and_harm_nobody() {
-    let mut sim = Sim::new(4, 5);
-    sim.byzantine(ReplicaId(0), Attack::Twins);
-    for command in 0..20 {
-        sim.client("alice").submit(command);
-        sim.run_until_done().expect("three honest replicas are enough");
+    // Whether they get to contradict each other hangs on the sides that are drawn.
+    let mut fired = 0;
+    for seed in 0..8 {
+        let mut sim = Sim::new(4, seed);
+        sim.byzantine(ReplicaId(0), Attack::Twins);
+        for command in 0..20 {
+            sim.client("alice").submit(command);
+            sim.run_until_done().expect("three honest replicas are enough");
+        }
+        fired += sim.fired(ReplicaId(0));
+        assert!(sim.evidence().iter().all(|evidence| evidence.replica == ReplicaId(0)));
+        sim.settle().expect("honest replicas meet");
     }
-    assert!(sim.fired(ReplicaId(0)) > 0);
-    assert!(sim.evidence().iter().all(|evidence| evidence.replica == ReplicaId(0)));
-    sim.settle().expect("honest replicas meet");
+    assert!(fired > 0);
 }

@@ -1,5 +1,6 @@
 //! `colluding`: traitors that tell each other everything.
 
+use quorate_consensus::Input;
 use quorate_types::message::{Message, ReplicaMessage};
 use quorate_types::{PublicKey, ReplicaId, Time, View};
 use std::collections::VecDeque;
@@ -131,6 +132,9 @@ impl Adversary for Colluder {
         let verdict = self.act(cx, |inner, cx| inner.on_receive(cx, from, message));
         self.group.lock().add(Heard { member: self.member, from, message: message.clone() });
         verdict
+    }
+    fn on_input(&mut self, cx: &mut Cx<'_>, input: &Input) {
+        self.act(cx, |inner, cx| inner.on_input(cx, input));
     }
     fn on_reply(&mut self, cx: &mut Cx<'_>, client: PublicKey, message: ReplicaMessage) {
         self.act(cx, |inner, cx| inner.on_reply(cx, client, message));

@@ -51,6 +51,8 @@ pub struct Layer {
 
 /// The number of a machine's state.
 type LocalId = u32;
+/// From which state, by which steps and how many of them.
+type Reach = (LocalId, Rc<Vec<Step>>, Choice);
 /// A state of the whole: those of replicas 1 to 3.
 type Whole = [LocalId; 3];
 
@@ -69,14 +71,11 @@ struct Search {
     sent_of: Vec<u32>,
     judged: HashSet<[u32; 3]>,
     said: HashMap<(Phase, [u32; 3]), Rc<Vec<MessageId>>>,
-    reached: HashMap<Walk, Rc<Vec<LocalId>>>,
+    reached: HashMap<Reach, Rc<Vec<LocalId>>>,
     violation: Option<Vec<String>>,
     /// When it ends in any case.
     end: Instant,
 }
-
-/// From where a replica takes which steps.
-type Walk = (LocalId, Rc<Vec<Step>>, Choice);
 
 /// How many of the steps that are allowed a replica takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

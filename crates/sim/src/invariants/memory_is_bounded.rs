@@ -23,9 +23,9 @@ const OF_PEER: HeldOfPeer = HeldOfPeer {
     chain: 64,
     evidence: 8,
     verifying: 256,
-    chunks_asked: 256,
+    chunks_asked: 512,
     // One question, and four that came to nothing.
-    chunks_late: 64 + 256,
+    chunks_late: 128 + 256,
 };
 
 /// Limits for all others together, but for [`Held::pending_blocks`] and [`Held::sessions`], which follow from the cluster.
