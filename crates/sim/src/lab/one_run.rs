@@ -26,6 +26,8 @@ pub(crate) struct Body<S: StateMachine> {
 pub(crate) struct Ran {
     /// The property that was broken first.
     pub(crate) violation: Option<Violation>,
+    /// Whether that is an invariant, which holds whatever the body does.
+    pub(crate) is_invariant: bool,
     /// How many events had happened by then, the one that broke it included.
     pub(crate) events: u64,
     /// The simulated time of then.
@@ -64,6 +66,7 @@ impl<S: StateMachine> Body<S> {
         let fired = |traitor: &SimTraitor| (*traitor, sim.fired(*traitor));
         Ran {
             violation: result.err(),
+            is_invariant: sim.world.violation.is_some(),
             events: sim.world.events,
             at: sim.now(),
             turned: sim.overlay.turned().iter().map(fired).collect(),
@@ -101,7 +104,17 @@ impl Ran {
     fn failed_at_once(violation: Violation) -> Self {
         let (events, at, requests) = (0, Duration::ZERO, 0);
         let (turned, evidence, clients, chart) = (Vec::new(), Vec::new(), Vec::new(), None);
-        Self { violation: Some(violation), events, at, turned, requests, evidence, clients, chart }
+        Self {
+            violation: Some(violation),
+            is_invariant: false,
+            events,
+            at,
+            turned,
+            requests,
+            evidence,
+            clients,
+            chart,
+        }
     }
 }
 
