@@ -48,7 +48,8 @@ struct Reached {
     /// No header at or below it is surely held.
     forgotten: Height,
     stable: Height,
-    votes: BTreeMap<ReplicaId, BTreeMap<Height, Vote>>,
+    /// The first votes for each place. One so far ahead that it may have been refused takes room and owes nothing.
+    votes: BTreeMap<ReplicaId, BTreeMap<Height, Option<Vote>>>,
     /// Who sent a vote of a later view that does not verify: its place there may be taken.
     spoilt: BTreeSet<(ReplicaId, View)>,
     proposals: BTreeMap<Height, Propose>,
@@ -119,18 +120,19 @@ impl Reached {
         if view > self.view && !is_signed(history, voter, &signed(vote)) {
             self.spoilt.insert((voter, view));
         }
-        let is_ahead = height.0 > self.committed.0 + AHEAD_MAX;
-        if view != self.view || is_ahead || self.spoilt.contains(&(voter, view)) {
+        if view != self.view || self.spoilt.contains(&(voter, view)) {
             return;
         }
+        let is_ahead = height.0 > self.committed.0 + AHEAD_MAX;
         let kept = self.votes.entry(voter).or_default();
         let Some(first) = kept.get(&height).copied() else {
-            kept.insert(height, *vote);
+            kept.insert(height, (!is_ahead).then_some(*vote));
             if kept.len() > VOTES_MAX {
                 kept.pop_first();
             }
             return;
         };
+        let Some(first) = first.filter(|_| !is_ahead) else { return };
         self.on_two(history, voter, (signed(&first), signed(vote)), (due, Until::Left(view)));
     }
 
