@@ -140,9 +140,7 @@ mod tests {
     /// Shows how a mistake is found that no test without crashes can see. Its plan lies in `tests/regressions`, and what is
     /// told of it in `docs/attack-your-service.md`.
     #[quorate::attack_test(replicas = 4, seeds = 0..64, start = ForgetfulLedger::funded, faults = "all")]
-    #[should_panic(
-        expected = "property: replies are those of a state machine that executes the committed commands"
-    )]
+    #[should_panic(expected = "property: requests are linearizable, with the committed log as the witness")]
     fn a_forgetful_ledger_is_found_out(sim: &mut Sim<ForgetfulLedger>) -> SimResult {
         for number in 0..20 {
             sim.client("bob").submit(cheque(number));

@@ -95,6 +95,7 @@ mod tests {
     use super::*;
     use quorate::lab::*;
     use std::collections::BTreeSet;
+    use std::time::Duration;
 
     /// Takes turns at one lock and gives every token that the clients got. Each believes its own replies only.
     fn contend(sim: &mut Sim<Locks>) -> Result<Vec<u64>, Violation> {
@@ -105,16 +106,28 @@ mod tests {
                 let ticket = sim.client(name).submit(Ask::Acquire { lock: lock() });
                 (name, ticket)
             });
-            sim.run_until(|sim: &Sim<Locks>| sim.is_idle())?;
+            answer(sim)?;
             for (name, ticket) in asked {
                 if let Some(token) = sim.reply(name, ticket).flatten() {
                     tokens.push(token);
                     sim.client(name).submit(Ask::Release { lock: lock(), token });
                 }
             }
-            sim.run_until(|sim: &Sim<Locks>| sim.is_idle())?;
+            answer(sim)?;
         }
         Ok(tokens)
+    }
+
+    /// Waits for all replies; heals first if more replicas stay down than may.
+    fn answer(sim: &mut Sim<Locks>) -> SimResult {
+        for _ in 0..30 {
+            if sim.is_idle() {
+                return Ok(());
+            }
+            sim.run_for(Duration::from_millis(100))?;
+        }
+        sim.heal();
+        sim.run_until(|sim: &Sim<Locks>| sim.is_idle())
     }
 
     #[quorate::attack_test(replicas = 4, seeds = 0..64)]

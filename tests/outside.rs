@@ -6,6 +6,18 @@ use std::process::{Command, Output};
 use std::{env, fs};
 
 const PAGE: &str = include_str!("../docs/attack-your-service.md");
+const CRATES: [&str; 10] = [
+    "quorate",
+    "quorate-attack",
+    "quorate-consensus",
+    "quorate-machine",
+    "quorate-macros",
+    "quorate-node",
+    "quorate-sim",
+    "quorate-store",
+    "quorate-transport",
+    "quorate-types",
+];
 const TEST: &str = "every_order_is_paid_once";
 
 #[test]
@@ -52,7 +64,9 @@ impl Till {
         let git = "git = \"https://github.com/quorate/quorate\"";
         let manifest = snippet("toml", 0).replace(git, &format!("path = \"{here}\""));
         // It lies below this workspace's directory, and is none of its members.
-        write(&directory, "Cargo.toml", &(manifest + "\n[workspace]\n"));
+        // There, as here, this workspace's crates are not optimised: they need not be built again for that.
+        let profiles = CRATES.map(|name| format!("[profile.dev.package.{name}]\nopt-level = 0\n"));
+        write(&directory, "Cargo.toml", &(manifest + "\n[workspace]\n" + &profiles.concat()));
         // The same versions as here, so that nothing is downloaded and what is built already need not be built again.
         write(
             &directory,

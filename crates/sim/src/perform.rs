@@ -127,7 +127,7 @@ impl World {
         match self.hosts[replica.index()].execute(execution) {
             Ok(outcomes) => {
                 self.observe_of(replica, Observation::Executed(replica, execution, &outcomes));
-                self.replay_block(replica, execution, &outcomes);
+                self.replay_block(replica, execution);
                 let after = self.queue_up(replica);
                 self.push_input(after, replica, Input::Executed(execution.height, outcomes));
             }

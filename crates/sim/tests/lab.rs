@@ -218,7 +218,7 @@ fn what_all_replicas_forget_is_told_by_a_machine_that_never_restarts() {
         sim.client("alice").submit(9);
         sim.run_until(seconds(2))
     });
-    tells(&report, &["property: replies are those of a state machine that executes the committed commands"]);
+    tells(&report, &["property: requests are linearizable, with the committed log as the witness"]);
 }
 
 #[test]

@@ -5,7 +5,9 @@
 
 use quorate_types::limited::Limited;
 use quorate_types::message::{Data, Fetch, Message};
-use quorate_types::{Digest, Height, ReplicaId, View};
+use quorate_types::{Digest, Height, ReplicaId, Time, View};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::adversary::{Adversary, Cx, Verdict};
 use crate::forge;
@@ -16,18 +18,24 @@ pub struct FloodFetches {
     rate: u64,
     /// The last block that it heard of, to ask for what is there.
     known: (Height, Digest),
+    /// When each replica may be flooded again: answers make the machine tell its status, which must not feed the flood
+    /// faster than time passes.
+    pauses: BTreeMap<ReplicaId, Time>,
 }
+
+/// Between two handfuls of questions for one replica.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Adds eight questions to each status.
 #[must_use]
 pub const fn flood_fetches() -> FloodFetches {
-    FloodFetches { rate: 8, known: (Height(0), Digest([0; 32])) }
+    FloodFetches { rate: 8, known: (Height(0), Digest([0; 32])), pauses: BTreeMap::new() }
 }
 
 impl FloodFetches {
     /// Adds so many instead.
     #[must_use]
-    pub const fn rate(self, rate: u64) -> Self {
+    pub fn rate(self, rate: u64) -> Self {
         Self { rate, ..self }
     }
 
@@ -53,6 +61,10 @@ impl Adversary for FloodFetches {
         let stable = if let Message::Status(status) = &message { Some(status.stable) } else { None };
         cx.send(to, message);
         let Some(stable) = stable else { return };
+        if self.pauses.get(&to).is_some_and(|until| cx.now() < *until) {
+            return;
+        }
+        self.pauses.insert(to, cx.now().after(PAUSE));
         for _ in 0..self.rate {
             let question = self.question(cx, stable);
             cx.send(to, Message::Fetch(question));

@@ -31,6 +31,8 @@ const AHEAD_MAX: u64 = 32;
 /// View changes, and checkpoint votes, of one replica that are always kept.
 const VIEW_CHANGES_KEPT: usize = 8;
 const CHECKPOINT_VOTES_KEPT: usize = 2;
+/// View changes of one replica that verification always has room for.
+const BURST_MAX: usize = 16;
 /// Pieces of evidence against one replica that there is always room for.
 const EVIDENCE_KEPT: usize = 8;
 
@@ -54,6 +56,8 @@ struct Reached {
     spoilt: BTreeSet<(ReplicaId, View)>,
     proposals: BTreeMap<Height, Propose>,
     view_changes: BTreeMap<ReplicaId, BTreeMap<View, Arc<ViewChange>>>,
+    /// When reports of the latest view changes of each replica would be due.
+    bursts: BTreeMap<ReplicaId, VecDeque<u64>>,
     checkpoint_votes: BTreeMap<ReplicaId, VecDeque<CheckpointVote>>,
     reported: BTreeSet<Offence>,
     owed: Vec<Owed>,
@@ -174,8 +178,23 @@ impl Reached {
         }
     }
 
+    /// Whether so many view changes of one replica came at a time that some may have found no room in verification.
+    fn is_flood(&mut self, from: ReplicaId, due: u64) -> bool {
+        let burst = self.bursts.entry(from).or_default();
+        burst.push_back(due);
+        if burst.len() > BURST_MAX {
+            burst.pop_front();
+        }
+        burst.len() == BURST_MAX && burst.front().is_some_and(|first| first + BOUND_NS > due)
+    }
+
     fn on_view_change(&mut self, history: &History, change: &Arc<ViewChange>, due: u64) {
         let view = change.new_view;
+        if self.is_flood(change.replica, due) {
+            // Nobody outside can tell which of them the replica still has.
+            self.view_changes.remove(&change.replica);
+            return;
+        }
         if view <= self.view {
             return;
         }

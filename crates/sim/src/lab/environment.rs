@@ -34,7 +34,8 @@ pub struct Environment {
     pub costs: Costs,
     /// How far each replica's clock is ahead, in microseconds; 0 where the list ends.
     pub skews_us: Vec<u64>,
-    /// What goes wrong and when, in the first second, mostly in its first half. All of it ends by itself.
+    /// What goes wrong and when, in the first second, mostly in its first half. All of it ends by itself, but for a failure
+    /// that waits for an operation of a disk which comes late: its replica is down until [`crate::Sim::heal`].
     pub faults: Vec<TimedFault>,
 }
 
