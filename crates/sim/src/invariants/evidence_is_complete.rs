@@ -31,8 +31,8 @@ const AHEAD_MAX: u64 = 32;
 /// View changes, and checkpoint votes, of one replica that are always kept.
 const VIEW_CHANGES_KEPT: usize = 8;
 const CHECKPOINT_VOTES_KEPT: usize = 2;
-/// View changes of one replica that verification always has room for.
-const BURST_MAX: usize = 16;
+/// So many view changes of one replica at a time can push each other out while they are verified.
+const BURST_MAX: usize = VIEW_CHANGES_KEPT;
 /// Pieces of evidence against one replica that there is always room for.
 const EVIDENCE_KEPT: usize = 8;
 
