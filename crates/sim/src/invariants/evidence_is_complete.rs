@@ -193,6 +193,8 @@ impl Reached {
         if self.is_flood(change.replica, due) {
             // Nobody outside can tell which of them the replica still has.
             self.view_changes.remove(&change.replica);
+            self.owed
+                .retain(|owed| owed.offence.0 != change.replica || !matches!(owed.until, Until::Entered(_)));
             return;
         }
         if view <= self.view {
