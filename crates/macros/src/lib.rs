@@ -53,7 +53,7 @@ use syn::parse_macro_input;
 ///
 /// # The function
 /// Takes a `&mut Sim<S>`, where `S` is the state machine, and gives a `SimResult`. It may panic and assert as in any test.
-/// Other attributes are kept, such as `#[should_panic]` and `#[ignore]`.
+/// Other attributes are kept, such as `#[should_panic]`.
 ///
 /// # When it fails
 /// A run fails with the error of the function, with the first invariant that breaks, with a panic, or if no command was
