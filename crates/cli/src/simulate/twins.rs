@@ -22,7 +22,7 @@ pub(crate) struct Twins {
     /// Runs the scenarios of twins from number A on and below B; `all` of them are 0..262144.
     #[arg(long, value_name = "A..B|all", value_parser = range, conflicts_with_all = ["seeds", "first", "seed"])]
     twins_range: Option<Range<u64>>,
-    /// Of scenarios that are the same but for the names of replicas, runs one only: a twelfth.
+    /// Of scenarios that are the same but for the names of replicas, runs one only: a tenth of all.
     #[arg(long, requires = "twins_range")]
     twins_symmetric: bool,
 }

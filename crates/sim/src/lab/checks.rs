@@ -193,8 +193,8 @@ impl<S: StateMachine> Check<S> for EvidenceCheck {
     }
 }
 
-/// An attack with this name, `equivocate_proposals` for instance, really deviated from the protocol in this run. Without this check, an attack may do nothing
-/// in some runs, but not in all of them: see [`crate::lab::AttackTest`].
+/// An attack with this name, `equivocate_proposals` for instance, really deviated from the protocol in this run. Without
+/// this check, an attack may do nothing in some runs, but not in all of them: see [`crate::lab::AttackTest`].
 #[must_use]
 pub fn fired(attack: &str) -> Fired {
     Fired(attack.to_owned())
