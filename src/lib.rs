@@ -51,7 +51,7 @@ pub use quorate_macros::attack_test;
 
 /// What attack tests are written with: `use quorate::lab::*`.
 ///
-/// A test is a function with the attribute [`attack_test`](crate::attack_test). It drives a [`Sim`](lab::Sim), a whole cluster
+/// A test is a function with the attribute [`attack_test`]. It drives a [`Sim`](lab::Sim), a whole cluster
 /// of one's own state machine in one thread, and runs under many seeds. `docs/attack-your-service.md` leads from nothing
 /// to the first bug. For real clusters: slow and lossy [`Links`](lab::Links), where an attack can run
 /// ([`Venue`](lab::Venue)), and what it achieved ([`Verdict`](lab::Verdict)).

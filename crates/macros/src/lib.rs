@@ -1,7 +1,7 @@
 //! `#[attack_test]`: how does a function become a test that runs under many seeds?
 //!
-//! Use it as `quorate::attack_test`, with the feature `lab` of `quorate`. What it expands to is in [`expand`]; what its
-//! arguments mean is in [`arguments`].
+//! Use it as `quorate::attack_test`, with the feature `lab` of `quorate`. What it expands to is in `expand.rs`; what its
+//! arguments mean is in `arguments.rs`.
 
 mod arguments;
 mod expand;
