@@ -354,7 +354,7 @@ impl Replica {
         if let Some(vote) = self.checkpoints.last_vote
             && vote.checkpoint.height > its_stable.max(self.checkpoints.stable_height())
             && !self.is_mute()
-            && self.outbox.has_room()
+            && self.outbox.has_room(to)
         {
             self.outbox.send_durable(Recipients::One(to), Message::CheckpointVote(vote));
         }

@@ -264,7 +264,7 @@ impl Replica {
     /// [D1] A block may be an own proposal that is not durable yet.
     fn serve(&mut self, to: ReplicaId, data: Data) {
         // What is dropped is asked for again.
-        if !self.outbox.has_room() {
+        if !self.outbox.has_room(to) {
             return self.reject(Peer::Replica(to), Rejection::TooManyPending);
         }
         self.outbox.send_durable(Recipients::One(to), Message::Data(data));

@@ -14,7 +14,7 @@ const OWED_MAX: usize = 128;
 /// A peer is asked again when it may owe so many more, so that a question asks for many.
 const ROOM_TO_ASK: usize = 32;
 /// Most chunks that a peer may still send although nobody waits for it.
-const LATE_MAX: usize = 4 * FETCH_CHUNKS_MAX;
+const LATE_MAX: usize = 4 * OWED_MAX;
 /// How often one peer may send what is there already before that is no accident.
 const REPEATS_MAX: usize = 1024;
 
@@ -143,7 +143,7 @@ impl Gathering {
         source.is_late_with(id.digest);
         source.room = (source.room + u64::from(id.bytes)).min(ROOM_MAX);
         self.held += u64::from(id.bytes);
-        self.absent.clear();
+        self.absent.remove(&from);
         Taken::New
     }
 

@@ -1,15 +1,15 @@
 //! What may leave now and what waits for the disk (rule D1).
 
-use quorate_types::View;
 use quorate_types::message::Message;
+use quorate_types::{ReplicaId, View};
 use std::collections::VecDeque;
 
 use crate::io::{Action, Recipients};
 use crate::mutation::{self, Mutation};
 use crate::record::Record;
 
-/// Most messages that wait for the disk when one more to a single peer is to join them.
-const WAITING_MAX: usize = 1024;
+/// Most messages to one peer alone that wait for the disk: one that asks without end takes no room from the others.
+const WAITING_FOR_ONE_MAX: usize = 100;
 
 /// Actions on their way out.
 #[derive(Clone, Debug, Default)]
@@ -67,8 +67,10 @@ impl Outbox {
         Some((to, message))
     }
     /// Whether a message to one peer may join those that wait for the disk. What is left out is asked for, or sent, again.
-    pub(crate) fn has_room(&self) -> bool {
-        self.waiting.len() < WAITING_MAX || mutation::is(Mutation::WaitingUnbounded)
+    pub(crate) fn has_room(&self, peer: ReplicaId) -> bool {
+        let is_for_it = |(_, to, _): &&(u64, Recipients, Message)| *to == Recipients::One(peer);
+        self.waiting.iter().filter(is_for_it).count() < WAITING_FOR_ONE_MAX
+            || mutation::is(Mutation::WaitingUnbounded)
     }
     /// How many messages wait for the disk.
     pub(crate) fn waiting(&self) -> usize {

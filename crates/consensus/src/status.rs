@@ -97,7 +97,7 @@ impl Replica {
     /// commit vote of this replica.
     fn resend_to(&mut self, to: ReplicaId, status: &Status) {
         let voted = if status.last_vote.0 == self.view.entered { status.last_vote.1 } else { Height(0) };
-        if self.proposer.is_some() && self.is_active() && self.outbox.has_room() {
+        if self.proposer.is_some() && self.is_active() && self.outbox.has_room(to) {
             self.resend_proposals(to, status.committed.0, voted);
         }
         let certified = self.safety.high_qc().vote.height;

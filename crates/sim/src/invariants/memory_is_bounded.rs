@@ -25,7 +25,7 @@ const OF_PEER: HeldOfPeer = HeldOfPeer {
     verifying: 256,
     chunks_asked: 512,
     // One question, and four that came to nothing.
-    chunks_late: 128 + 256,
+    chunks_late: 128 + 512,
 };
 
 /// Limits for all others together, but for [`Held::pending_blocks`] and [`Held::sessions`], which follow from the cluster.
@@ -35,7 +35,7 @@ const OF_ALL: Held = Held {
     wanted_blocks: 512,
     wanted_headers: 256,
     // Answers to others, and above them what a replica says by itself while one sync runs: within a window of 64 blocks.
-    waiting: 1024 + 512,
+    waiting: 9 * 100 + 512,
     pool_bytes: 64 << 20,
     pool_client_bytes: 16 << 20,
     verifying: 4096,
