@@ -43,13 +43,11 @@ impl Recovering {
 }
 
 impl Replica {
-    /// A status is a report, unless its sender lost its disk too. It must answer this start: one that was on its way
-    /// before may be lower than what this replica has voted in since.
+    /// A status is a report, unless its sender lost its disk too.
     pub(crate) fn note_report(&mut self, from: ReplicaId, status: &Status) {
         let quorums = self.quorums();
         let Some(recovering) = &mut self.recovering else { return };
-        let knows_start = status.echo.is_some_and(|echo| echo.start == self.config.start);
-        if !status.is_recovering && knows_start {
+        if !status.is_recovering {
             recovering.reports[from.index()].get_or_insert(status.view.max(status.asked));
         }
         let Some(view) = recovering.above_reports(quorums) else { return };

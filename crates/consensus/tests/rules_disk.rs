@@ -286,24 +286,6 @@ fn d3_only_a_view_above_all_reports_ends_the_silence() {
     assert!(cluster.hosts[3].log.iter().any(|record| matches!(record, Record::Recovered(_))));
 }
 
-/// [D3] A report that was sent before this start may be of a lower view than those in which this replica voted since.
-#[test]
-fn d3_a_report_from_before_the_start_does_not_count() {
-    let mut cluster = Cluster::new(4);
-    let sent_before = cluster.status(0);
-    cluster.restart_with(3, Recovered::default());
-    let is_wish = |record: &Record| matches!(record, Record::Wished(_));
-    for from in 0..3 {
-        cluster.deliver(from, 3, Message::Status(sent_before));
-    }
-    assert!(!cluster.hosts[3].log.iter().any(is_wish));
-    for from in 0..3 {
-        let status = cluster.status(0);
-        cluster.deliver(from, 3, Message::Status(status));
-    }
-    assert!(cluster.hosts[3].log.iter().any(is_wish));
-}
-
 /// [D3] A liar among the first Q that report, whatever view it names, does not keep a replica silent for ever: any
 /// Q others will do. The wish becomes lower when more report, on disk too.
 #[test]
