@@ -3,7 +3,7 @@
 
 mod common;
 use common::{Cluster, Envelope, Made, id};
-use quorate_consensus::{Input, Peer};
+use quorate_consensus::{Event, Input, Peer};
 use quorate_types::limited::Limited;
 use quorate_types::message::{
     CheckpointVote, Commit, Data, Echo, Fetch, Justify, Message, Status, ViewProof, Vote, Wish,
@@ -418,4 +418,31 @@ fn whatever_is_lost_once_comes_again() {
         cluster.assert_one_history(&[]);
         cluster.assert_promises_kept(&[]);
     }
+}
+
+/// [D1] Answers to a peer that asks without end wait for the disk within its own room, and the others get theirs.
+#[test]
+fn questions_of_one_peer_take_no_room_from_the_others() {
+    let mut cluster = Cluster::new(4);
+    cluster.run_requests(1..=2);
+    cluster.hosts[2].is_syncing = false;
+    cluster.run_requests(3..=3);
+    cluster.run_until(20, |_| false);
+    let committed = |event: &Event| match event {
+        Event::Committed { height, digest, .. } => Some((*height, *digest)),
+        _ => None,
+    };
+    let known = cluster.hosts[2].events.iter().rev().find_map(committed).expect("it committed");
+    let question = || Message::Fetch(Fetch::Blocks(Limited::take([known; 16])));
+    for _ in 0..100 {
+        cluster.deliver(3, 2, question());
+    }
+    cluster.deliver(1, 2, question());
+    let refused = |peer: usize| {
+        let of = |(from, why): &&(Peer, Rejection)| {
+            *from == Peer::Replica(id(peer)) && *why == Rejection::TooManyPending
+        };
+        cluster.hosts[2].rejections.iter().filter(of).count()
+    };
+    assert_eq!((refused(3), refused(1)), (100 * 16 - 100, 0));
 }

@@ -2,10 +2,10 @@
 //! meet, and no honest primary may be deposed any more.
 
 use quorate_types::ReplicaId;
-use std::time::Duration;
 
 use crate::observe::Observation;
 use crate::run::{STATUSES_TO_SETTLE, liveness_bound};
+use crate::setup::nanos;
 use crate::world::World;
 
 impl World {
@@ -97,8 +97,4 @@ impl World {
     pub(crate) fn honest(&self) -> impl Iterator<Item = ReplicaId> + '_ {
         self.invariants.history().honest()
     }
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -198,3 +198,8 @@ pub fn timing() -> Timing {
 const CLIENT_RETRY_MIN: Duration = Duration::from_millis(50);
 /// Longer than every run: whether a request ends in time is the simulator's to judge.
 const CLIENT_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// A span in the simulator's unit of time.
+pub(crate) fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -18,7 +18,7 @@ use crate::lab::{Check, Overlay, SimResult, Until};
 use crate::network::NetworkParameters;
 use crate::observe::Violation;
 use crate::replay::Replay;
-use crate::setup::{CLIENTS_MAX, Crypto, Setup, timing};
+use crate::setup::{CLIENTS_MAX, Crypto, Setup, nanos, timing};
 use crate::stream::Stream;
 use crate::tally::Tally;
 use crate::world::{Parts, World};
@@ -396,8 +396,4 @@ impl<S: StateMachine> Sim<S> {
         };
         self.world.hosts.iter().map(one).collect::<Vec<_>>().join("; ")
     }
-}
-
-pub(crate) fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

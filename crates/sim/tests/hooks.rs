@@ -28,7 +28,7 @@ fn odd_commands_are_executed_alike_and_break_no_property() -> Result<(), Violati
     // A backup passes its commands on, the primary orders them itself.
     for traitor in [R0, R1] {
         let mut sim = Sim::new(4, 7);
-        sim.byzantine_with(traitor, odd_commands(|number| 1000 * number), &[]);
+        sim.byzantine(traitor, odd_commands(|number| 1000 * number));
         submit(&mut sim, 5)?;
         // Nobody waits for the last of them.
         sim.run_for(Duration::from_secs(1))?;
@@ -46,7 +46,7 @@ fn odd_commands_are_executed_alike_and_break_no_property() -> Result<(), Violati
 #[test]
 fn what_is_no_command_executes_as_nothing() -> Result<(), Violation> {
     let mut sim = Sim::new(4, 7);
-    sim.byzantine_with(R0, odd_commands(|number| vec![number; 9]), &[]);
+    sim.byzantine(R0, odd_commands(|number| vec![number; 9]));
     submit(&mut sim, 5)?;
     assert!(sim.fired(R0) >= 3);
     for id in sim.replicas() {
@@ -58,7 +58,7 @@ fn what_is_no_command_executes_as_nothing() -> Result<(), Violation> {
 #[test]
 fn one_liar_forges_no_reply() -> Result<(), Violation> {
     let mut sim = Sim::new(4, 7);
-    sim.byzantine_with(R0, forge_replies(|(count, total): (u64, u64)| (count, total + 1)), &[]);
+    sim.byzantine(R0, forge_replies(|(count, total): (u64, u64)| (count, total + 1)));
     assert_eq!(submit(&mut sim, 3)?, [(1, 1), (2, 2), (3, 3)]);
     assert!(sim.fired(R0) >= 3);
     Ok(())

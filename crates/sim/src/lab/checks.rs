@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::lab::{Goal, SimResult};
 use crate::observe::Violation;
-use crate::sim::{AsReplica, Sim, nanos};
+use crate::setup::nanos;
+use crate::sim::{AsReplica, Sim};
 
 /// Something that a run must show: see [`Sim::check`].
 pub trait Check<S: StateMachine> {

@@ -12,7 +12,7 @@ use super::{R3, submit};
 pub(crate) fn flood_of_future_views(seed: u64) -> Result<(), Violation> {
     let costs = Costs { verify_us: Span(5_000, 5_000), ..Costs::default() };
     let mut sim = Sim::with(4, seed, SimOptions { costs, ..SimOptions::default() });
-    sim.byzantine_with(R3, future_views().rate(300), &[]);
+    sim.byzantine(R3, future_views().rate(300));
     submit(&mut sim, 5)
 }
 
@@ -40,7 +40,7 @@ impl Adversary for AskWithoutEnd {
 pub(crate) fn flood_of_questions(seed: u64) -> Result<(), Violation> {
     let costs = Costs { sync_us: Span(20_000, 20_000), ..Costs::default() };
     let mut sim = Sim::with(4, seed, SimOptions { costs, ..SimOptions::default() });
-    sim.byzantine_with(R3, AskWithoutEnd, &[]);
+    sim.byzantine(R3, AskWithoutEnd);
     submit(&mut sim, 5)
 }
 
